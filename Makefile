@@ -1,0 +1,40 @@
+# What a newcomer types. Everything is set up by `setup`, which is quick when nothing changed.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+BOOT := .venv-uv
+UV := $(BOOT)/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: setup lint test bench demo soak clean
+
+setup: .venv/.ready tests/peers/.venv/.ready
+
+$(UV):
+	$(PYTHON) -m venv $(BOOT)
+	$(BOOT)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.ready: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked --quiet --python $(PYTHON)
+	@touch $@
+
+tests/peers/.venv/.ready: tests/peers/pyproject.toml tests/peers/uv.lock | $(UV)
+	$(UV) sync --locked --quiet --python $(PYTHON) --project tests/peers
+	@touch $@
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: lint
+	.venv/bin/python -m pytest
+
+bench: setup
+	.venv/bin/python -m bench
+
+demo: setup
+	.venv/bin/ever demo
+
+clean:
+	rm -rf .venv $(BOOT) tests/peers/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,42 @@
+"""Everloop: the whole loop of a model in production, in one package.
+
+The names here are the front door; each is loaded when it is first used, so `import everloop` costs nothing.
+"""
+
+from __future__ import annotations
+
+# `typing` alone takes half as long as Python's own start, so it is imported for the type checker only.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from everloop.datasets import profile_columns
+    from everloop.errors import EverloopError
+    from everloop.pipelines import repro
+    from everloop.registry.package import read_package, save_model
+    from everloop.workspace import Workspace
+
+__version__ = "0.1.0"
+
+__all__ = ["EverloopError", "Workspace", "__version__", "profile_columns", "read_package", "repro", "save_model"]
+
+_HOMES = {
+    "EverloopError": "everloop.errors",
+    "Workspace": "everloop.workspace",
+    "profile_columns": "everloop.datasets",
+    "read_package": "everloop.registry.package",
+    "repro": "everloop.pipelines",
+    "save_model": "everloop.registry.package",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'everloop' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

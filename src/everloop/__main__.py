@@ -1,0 +1,5 @@
+"""`python -m everloop` is `ever`."""
+
+from everloop.cli import main
+
+main()
