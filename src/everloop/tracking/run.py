@@ -1,0 +1,86 @@
+"""The nouns of tracking: an experiment holds runs; a run holds metrics, params, tags and artifacts."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from everloop.errors import InvalidError
+
+Status = Literal["running", "finished", "failed", "killed"]
+Number = float | Literal["NaN", "Infinity", "-Infinity"]
+
+
+def as_number(value: float) -> Number:
+    """Return a float as it travels: itself, or the text of a NaN or an infinity."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """A named group of runs."""
+
+    name: str
+    created_at: datetime
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of one metric. NaN and infinities are kept, as text.
+
+    `step` is a 64-bit integer, by habit counted from 0.
+
+    Raises:
+        InvalidError: `step` is out of range, or `logged_at` has no time zone.
+    """
+
+    key: str
+    value: Number
+    step: int = 0
+    logged_at: datetime
+
+    def __post_init__(self) -> None:
+        if not -(1 << 63) <= self.step < 1 << 63:
+            raise InvalidError(f"metric {self.key!r} has step {self.step}, which 64 bits do not hold")
+        if self.logged_at.tzinfo is None:
+            raise InvalidError(f"metric {self.key!r} was logged at {self.logged_at}, a time without a time zone")
+        # JSON has no word for them, so a float of theirs becomes its text here, once for every store.
+        msgspec.structs.force_setattr(self, "value", as_number(float(self.value)))
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution. `metrics` holds the latest value of each key: that of the largest (step, logged_at, value).
+
+    At the same step and time NaN counts as the largest value.
+    """
+
+    run_id: str
+    experiment: str
+    name: str
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    params: dict[str, str]
+    metrics: dict[str, Number]
+    tags: dict[str, str]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a run: its path inside the run, and its bytes by digest in the object store."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of lineage between two addresses, as `runs/…` `used` `datasets/…`."""
+
+    source: str
+    relation: str
+    target: str

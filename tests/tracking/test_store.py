@@ -1,0 +1,355 @@
+"""What every TrackingStore promises, over each backend."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from everloop import refs
+from everloop.errors import ConflictError, EverloopError, InvalidError, NotFoundError
+from everloop.tracking import Artifact, Edge, Metric, Run, TrackingStore
+from everloop.tracking.run import Number
+from tests.stores import Stores
+
+NOON = datetime(2013, 3, 1, 12, tzinfo=UTC)
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def store(platform: Stores) -> TrackingStore:
+    return platform.tracking
+
+
+@pytest.fixture
+def run_id(store: TrackingStore) -> str:
+    return store.create_run(refs.new_run_id(), "flights", started_at=NOON).run_id
+
+
+def metric(value: float, *, key: str = "loss", step: int = 0, at: datetime = NOON) -> Metric:
+    return Metric(key=key, value=value, step=step, logged_at=at)
+
+
+def refusal(call: Callable[[], object]) -> type[EverloopError]:
+    with pytest.raises(EverloopError) as caught:
+        call()
+    return type(caught.value)
+
+
+# --- experiments and runs
+
+
+def test_an_experiment_made_twice_is_the_first_one(store: TrackingStore) -> None:
+    made = store.create_experiment("flights")
+    assert store.create_experiment("flights") == made
+    assert store.list_experiments() == [made]
+
+
+def test_experiments_are_listed_oldest_first(store: TrackingStore) -> None:
+    names = ["b", "c", "a"]
+    for name in names:
+        store.create_experiment(name)
+    assert [each.name for each in store.list_experiments()] == names
+
+
+def test_a_name_that_cannot_stand_in_a_path_is_refused(store: TrackingStore) -> None:
+    for name in ("", "..", "a/b", "a b", "a\0"):
+        with pytest.raises(InvalidError):
+            store.create_experiment(name)
+        with pytest.raises(InvalidError):
+            store.create_run(refs.new_run_id(), name)
+    assert store.list_experiments() == []
+
+
+def test_a_run_id_that_is_not_32_hex_digits_is_refused(store: TrackingStore) -> None:
+    for run_id in ("", "7f3a", "../" + "a" * 29, "A" * 32):
+        with pytest.raises(InvalidError):
+            store.create_run(run_id, "flights")
+    assert store.search_runs() == []
+
+
+def test_a_new_run_is_running_and_named_after_its_id(store: TrackingStore) -> None:
+    run_id = refs.new_run_id()
+    before = datetime.now(UTC)
+    run = store.create_run(run_id, "flights", tags={"commit": "abc"})
+    assert before <= run.started_at <= datetime.now(UTC)
+    assert run == Run(
+        run_id=run_id,
+        experiment="flights",
+        name=run_id[:8],
+        status="running",
+        started_at=run.started_at,
+        ended_at=None,
+        params={},
+        metrics={},
+        tags={"commit": "abc"},
+    )
+    assert store.get_run(run_id) == run
+
+
+def test_a_run_made_twice_stays_as_it_is(store: TrackingStore) -> None:
+    run_id = refs.new_run_id()
+    made = store.create_run(run_id, "flights", "first", NOON, {"a": "1"})
+    assert store.create_run(run_id, "flights", "second", NOON + timedelta(days=1), {"a": "2", "b": "3"}) == made
+    assert store.get_run(run_id) == made
+
+
+def test_a_run_id_of_another_experiment_is_a_conflict_and_makes_nothing(store: TrackingStore, run_id: str) -> None:
+    with pytest.raises(ConflictError):
+        store.create_run(run_id, "weather")
+    assert [each.name for each in store.list_experiments()] == ["flights"]
+
+
+def test_a_start_in_another_zone_comes_back_in_utc(store: TrackingStore) -> None:
+    local = datetime.fromisoformat("2013-03-01T07:00:00.000001-05:00")
+    started = store.create_run(refs.new_run_id(), "flights", started_at=local).started_at
+    assert (started, started.tzinfo) == (local, UTC)
+
+
+def test_a_start_without_a_zone_is_refused(store: TrackingStore) -> None:
+    with pytest.raises(InvalidError, match="time zone"):
+        store.create_run(refs.new_run_id(), "flights", started_at=datetime(2013, 3, 1))
+    assert store.search_runs() == []
+
+
+def test_an_unknown_run_is_not_found_by_any_operation(store: TrackingStore) -> None:
+    nobody = refs.new_run_id()
+    calls: list[Callable[[], object]] = [
+        lambda: store.get_run(nobody),
+        lambda: store.log(nobody, params={"a": "1"}),
+        lambda: store.metric_history(nobody, "loss"),
+        lambda: store.finish_run(nobody),
+        lambda: store.log_artifact(nobody, "a", DIGEST, 1),
+        lambda: store.list_artifacts(nobody),
+    ]
+    assert [refusal(call) for call in calls] == [NotFoundError] * len(calls)
+
+
+def test_runs_are_found_by_experiment_and_status_newest_first(store: TrackingStore) -> None:
+    ids = [refs.new_run_id() for _ in range(4)]
+    for hours, (run_id, experiment) in enumerate(zip(ids, ["a", "b", "a", "a"], strict=True)):
+        store.create_run(run_id, experiment, started_at=NOON + timedelta(hours=hours))
+    store.finish_run(ids[2], "failed")
+    store.log(ids[0], params={"x": "1"})
+
+    def found(**filters: object) -> list[str]:
+        return [run.run_id for run in store.search_runs(**filters)]  # type: ignore[arg-type]  # the filters vary
+
+    assert found() == ids[::-1]
+    assert found(experiment="a") == [ids[3], ids[2], ids[0]]
+    assert found(experiment="a", status="running") == [ids[3], ids[0]]
+    assert found(limit=2) == [ids[3], ids[2]]
+    assert found(experiment="nobody") == []
+    assert [run.params for run in store.search_runs(experiment="a")] == [{}, {}, {"x": "1"}]
+
+
+# --- metrics, params and tags
+
+
+def test_what_is_logged_is_read_back(store: TrackingStore, run_id: str) -> None:
+    store.log(run_id, [metric(0.25)], {"depth": "3", "empty": ""}, {"mlflow.user": "ada", "ü": "☃"})
+    run = store.get_run(run_id)
+    assert run.metrics == {"loss": 0.25}
+    assert run.params == {"depth": "3", "empty": ""}
+    assert run.tags == {"mlflow.user": "ada", "ü": "☃"}
+
+
+def test_logging_the_same_again_changes_nothing(store: TrackingStore, run_id: str) -> None:
+    batch = ([metric(0.5), metric(0.25, step=1)], {"depth": "3"}, {"note": "x"})
+    store.log(run_id, *batch)
+    once = store.get_run(run_id), store.metric_history(run_id, "loss")
+    store.log(run_id, *batch)
+    assert (store.get_run(run_id), store.metric_history(run_id, "loss")) == once
+
+
+def test_logging_nothing_is_allowed(store: TrackingStore, run_id: str) -> None:
+    before = store.get_run(run_id)
+    store.log(run_id)
+    store.log(run_id, [], {}, {})
+    assert store.get_run(run_id) == before
+
+
+def test_a_tag_is_overwritten(store: TrackingStore, run_id: str) -> None:
+    store.log(run_id, tags={"stage": "a", "kept": "1"})
+    store.log(run_id, tags={"stage": "b"})
+    assert store.get_run(run_id).tags == {"kept": "1", "stage": "b"}
+
+
+def test_a_param_never_changes_and_its_batch_is_not_stored(store: TrackingStore, run_id: str) -> None:
+    store.log(run_id, params={"depth": "3"})
+    before = store.get_run(run_id)
+    with pytest.raises(ConflictError, match="depth") as caught:
+        store.log(run_id, [metric(1.0)], {"depth": "4", "rate": "0.1"}, {"note": "x"})
+    assert caught.value.hint
+    assert store.get_run(run_id) == before
+    assert store.metric_history(run_id, "loss") == []
+
+
+def test_a_metric_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(InvalidError, match="time zone"):
+        metric(1.0, at=datetime(2013, 3, 1))
+
+
+def test_a_step_beyond_64_bits_is_refused() -> None:
+    with pytest.raises(InvalidError, match="64 bits"):
+        metric(1.0, step=1 << 63)
+
+
+def test_the_largest_step_is_kept(store: TrackingStore, run_id: str) -> None:
+    store.log(run_id, [metric(1.0, step=(1 << 63) - 1)])
+    assert store.metric_history(run_id, "loss")[0].step == (1 << 63) - 1
+
+
+def test_nan_and_infinities_are_kept_as_text(store: TrackingStore, run_id: str) -> None:
+    texts: list[Number] = ["NaN", "Infinity", "-Infinity"]
+    store.log(run_id, [metric(float(text), key=str(text)) for text in texts])
+    store.log(run_id, [Metric(key=str(text), value=text, logged_at=NOON) for text in texts])
+    for text in texts:
+        assert [point.value for point in store.metric_history(run_id, str(text))] == [text]
+    assert store.get_run(run_id).metrics == {text: text for text in texts}
+
+
+def test_a_double_is_kept_to_its_last_bit(store: TrackingStore, run_id: str) -> None:
+    values = {repr(value): value for value in (5e-324, 1.7976931348623157e308, -0.1, 0.1 + 0.2, 1e22)}
+    store.log(run_id, [metric(value, key=key) for key, value in values.items()])
+    assert store.get_run(run_id).metrics == values
+
+
+def test_a_history_keeps_every_distinct_point_in_order(store: TrackingStore, run_id: str) -> None:
+    later = NOON + timedelta(microseconds=1)
+    points = [metric(9.0), metric(math.nan), metric(3.0, at=later), metric(1.0, step=1), metric(2.0, step=1)]
+    points[1], points[0] = points[0], points[1]
+    ordered = [metric(9.0), metric(math.nan), *points[2:]]
+    store.log(run_id, points[::-1])
+    store.log(run_id, [*points, metric(5.0, key="other")])
+    assert store.metric_history(run_id, "loss") == ordered
+    assert store.metric_history(run_id, "unknown") == []
+
+
+POINTS = st.lists(
+    st.builds(
+        metric,
+        st.one_of(st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -1.0]), st.floats(allow_subnormal=False)),
+        key=st.sampled_from(["a", "b"]),
+        step=st.integers(0, 2),
+        at=st.integers(0, 2).map(lambda us: NOON + timedelta(microseconds=us)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def place(point: Metric) -> tuple[int, datetime, bool, float]:
+    is_nan = point.value == "NaN"
+    return point.step, point.logged_at, is_nan, 0.0 if is_nan else float(point.value)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(points=POINTS, cut=st.integers(0, 12))
+def test_the_latest_metric_does_not_depend_on_the_order_of_arrival(
+    store: TrackingStore, points: list[Metric], cut: int
+) -> None:
+    run_id = refs.new_run_id()
+    store.create_run(run_id, "flights")
+    for batch in (points[cut:], points[:cut]):
+        store.log(run_id, batch)
+    latest = {point.key: point.value for point in sorted(points, key=place)}
+    assert store.get_run(run_id).metrics == latest
+
+
+# --- the end of a run
+
+
+def test_a_run_ends_once(store: TrackingStore, run_id: str) -> None:
+    ended = store.finish_run(run_id, "finished", NOON + timedelta(hours=1))
+    assert (ended.status, ended.ended_at) == ("finished", NOON + timedelta(hours=1))
+    assert store.finish_run(run_id, "finished", NOON + timedelta(hours=2)) == ended
+    with pytest.raises(ConflictError, match="finished"):
+        store.finish_run(run_id, "failed")
+    assert store.get_run(run_id) == ended
+
+
+def test_running_is_no_end(store: TrackingStore, run_id: str) -> None:
+    with pytest.raises(InvalidError):
+        store.finish_run(run_id, "running")
+    assert store.get_run(run_id).ended_at is None
+
+
+def test_of_several_who_end_a_run_at_once_one_wins(store: TrackingStore, run_id: str) -> None:
+    def end(status: str) -> str:
+        try:
+            return store.finish_run(run_id, status).status  # type: ignore[arg-type]  # one of the three below
+        except ConflictError:
+            return "conflict"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(end, ["finished", "failed", "killed"] * 2))
+    final = store.get_run(run_id).status
+    assert sorted(outcomes) == sorted(["conflict"] * 4 + [final] * 2)
+
+
+# --- artifacts and lineage
+
+
+def test_artifacts_are_listed_by_path_and_may_be_overwritten(store: TrackingStore, run_id: str) -> None:
+    store.log_artifact(run_id, "plots/b.png", DIGEST, 2)
+    store.log_artifact(run_id, "a.json", DIGEST, 1)
+    assert store.log_artifact(run_id, "./plots//b.png", "cd" * 32, 5 << 32) == Artifact(
+        path="plots/b.png", digest="cd" * 32, size_bytes=5 << 32
+    )
+    assert store.list_artifacts(run_id) == [
+        Artifact(path="a.json", digest=DIGEST, size_bytes=1),
+        Artifact(path="plots/b.png", digest="cd" * 32, size_bytes=5 << 32),
+    ]
+
+
+def test_an_artifact_path_that_leaves_the_run_is_refused(store: TrackingStore, run_id: str) -> None:
+    for path in ("", ".", "/etc/passwd", "a/../../b", "a\\b", "a\0b"):
+        with pytest.raises(InvalidError, match="path"):
+            store.log_artifact(run_id, path, DIGEST, 1)
+    assert store.list_artifacts(run_id) == []
+
+
+def test_an_edge_counts_once_and_is_found_from_both_ends(store: TrackingStore) -> None:
+    used = Edge(source="runs/1", relation="used", target="datasets/flights@9c1e")
+    made = Edge(source="runs/1", relation="made", target="models/delay@3")
+    store.link([used, made, used])
+    store.link([used])
+    store.link([])
+    assert store.edges_of("runs/1") == [made, used]
+    assert store.edges_of("models/delay@3") == [made]
+    assert store.edges_of("runs/2") == []
+
+
+# --- several at once
+
+
+def test_writers_in_any_order_of_keys_do_not_hurt_one_another(store: TrackingStore, run_id: str) -> None:
+    keys = [f"k{i}" for i in range(5)]
+    orders = list(itertools.islice(itertools.permutations(keys), 0, 120, 15))
+
+    def write(order: tuple[str, ...]) -> None:
+        store.log(
+            run_id, [metric(1.0, key=key) for key in order], dict.fromkeys(order, "1"), dict.fromkeys(order, order[0])
+        )
+        store.link([Edge(source="runs/1", relation="used", target=key) for key in order])
+
+    with ThreadPoolExecutor(len(orders)) as pool:
+        list(pool.map(write, orders))
+    run = store.get_run(run_id)
+    assert (run.metrics, run.params) == (dict.fromkeys(keys, 1.0), dict.fromkeys(keys, "1"))
+    assert len(set(run.tags.values())) == 1
+    assert len(store.edges_of("runs/1")) == len(keys)
+
+
+def test_many_make_the_same_run_at_once(store: TrackingStore) -> None:
+    run_id = refs.new_run_id()
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda _: store.create_run(run_id, "new", started_at=NOON), range(6)))
+    assert made == [store.get_run(run_id)] * 6
