@@ -1,0 +1,255 @@
+"""The few things the workspace and the loop ask of Git, through the `git` command.
+
+No library's idea of Git comes between: what a person sees with `git log` is what happened here. Hooks and signing are
+not run, because nobody may be there to answer them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from everloop.errors import ConflictError, EverloopError, FailedError, InvalidError, NotFoundError, NotInstalledError
+
+# `git rev-parse --local-env-vars`: inside of a hook they would bend every command to the repository of the hook.
+_BENDING_VARIABLES = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
+_SETTINGS = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "advice.detachedHead=false", "gc.auto=0")
+_QUIET = tuple(word for setting in _SETTINGS for word in ("-c", setting))
+_IDENTITY = ("Everloop", "everloop@localhost")
+_LOCK_PATIENCE_S = 10.0
+_POLL_S = 0.05
+# Without /proc nobody can tell whether a lock's owner lives; no Git command of ours takes this long.
+_STALE_AGE_S = 600.0
+
+
+class Git:
+    """The repository that a folder is, or lies in. Holds nothing but the folder, so it can be shared by threads."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = Path(folder)
+
+    def init(self) -> None:
+        """Make the folder a repository with the branch `main`; harmless on an existing one."""
+        self._run("init", "--quiet", "--initial-branch=main")
+
+    def is_repository(self) -> bool:
+        """Whether the folder is, or lies in, a working tree."""
+        done = self._try("rev-parse", "--is-inside-work-tree")
+        return done.returncode == 0 and done.stdout.strip() == "true"
+
+    def head(self) -> str:
+        """The commit that is checked out, 40 hex digits.
+
+        Raises:
+            NotFoundError: There is no repository, or no commit yet.
+        """
+        done = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        if done.returncode != 0:
+            raise NotFoundError(
+                f"{self._folder} has no Git commit yet", hint="make the first one: git add -A && git commit -m 'Start'"
+            )
+        return done.stdout.strip()
+
+    def is_dirty(self, *, untracked: bool = False) -> bool:
+        """Whether tracked files (and with `untracked` new ones that are not ignored) differ from the commit."""
+        mode = "normal" if untracked else "no"
+        return bool(self._run("status", "--porcelain", f"--untracked-files={mode}").strip())
+
+    def patch(self) -> str:
+        """All changes of tracked files against the commit, staged or not, as `git apply` takes them; may be empty."""
+        return self._run("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff")
+
+    def tracked(self, paths: Sequence[str]) -> list[str]:
+        """The tracked files at or below the paths, relative to the folder."""
+        if not paths:
+            return []
+        listed = self._run("ls-files", "-z", "--", *(f":(literal){path}" for path in paths))
+        return [path for path in listed.split("\0") if path]
+
+    def commit(self, paths: Iterable[str | os.PathLike[str]], message: str) -> str:
+        """Commit these paths as they are on disk, and nothing else that may be staged.
+
+        Args:
+            paths: Files or folders, relative to the folder or absolute; deleted ones are committed as deleted.
+            message: The commit message.
+
+        Returns:
+            The new commit, or the present one when the paths hold nothing new.
+
+        Raises:
+            InvalidError: A path is unknown, ignored or outside.
+            ConflictError: Another Git command held the index too long.
+        """
+        chosen = [f":(literal){os.fspath(path)}" for path in paths]
+        if not chosen:
+            return self.head()
+        self._locked_run("add", "--all", "--", *chosen)
+        has_head = self._try("rev-parse", "--verify", "--quiet", "HEAD").returncode == 0
+        if has_head and self._try("diff", "--cached", "--quiet", "HEAD", "--", *chosen).returncode == 0:
+            return self.head()
+        self._locked_run("commit", "--quiet", "--only", f"--message={message}", "--", *chosen, identity=True)
+        return self.head()
+
+    def add_worktree(self, path: str | os.PathLike[str], rev: str) -> None:
+        """Check a commit out into a fresh folder beside the main one, on no branch.
+
+        A worktree that is there already, also one that a crash has left half made, is removed first.
+
+        Raises:
+            NotFoundError: There is no such commit.
+            ConflictError: Something else than a worktree of this repository lies there.
+        """
+        if self._try("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").returncode != 0:
+            raise NotFoundError(f"{rev!r} is no commit of {self._folder}")
+        target = Path(path).absolute()
+        self.remove_worktree(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._run("worktree", "add", "--quiet", "--force", "--detach", str(target), rev)
+
+    def remove_worktree(self, path: str | os.PathLike[str]) -> None:
+        """Remove a worktree with everything in it; harmless when it is not there, or only half.
+
+        Raises:
+            ConflictError: Something else than a worktree of this repository lies there.
+        """
+        target = Path(path).absolute()
+        if target.resolve() in self._worktrees():
+            # A worktree whose making was cut off is still locked, and a locked one is not pruned.
+            self._try("worktree", "unlock", str(target))
+        elif target.exists() and any(target.iterdir()) and not (target / ".git").is_file():
+            raise ConflictError(
+                f"{target} is not a worktree of {self._folder}", hint="move it away or name another folder"
+            )
+        if target.exists():
+            shutil.rmtree(target)
+        self._run("worktree", "prune", "--expire=now")
+
+    def update_ref(self, ref: str, sha: str) -> None:
+        """Let a reference, as `refs/everloop/runs/7f3a`, point to a commit, so that Git keeps it.
+
+        Raises:
+            InvalidError: The reference is malformed or the commit unknown.
+        """
+        self._run("update-ref", "--create-reflog", ref, sha)
+
+    def _worktrees(self) -> set[Path]:
+        lines = self._run("worktree", "list", "--porcelain").splitlines()
+        listed = [Path(line.removeprefix("worktree ")).resolve() for line in lines if line.startswith("worktree ")]
+        # The first is the main one, which must never be removed.
+        return set(listed[1:])
+
+    def _run(self, *words: str, identity: bool = False) -> str:
+        done = self._try(*words, identity=identity)
+        if done.returncode != 0:
+            raise _failure(self._folder, words, done)
+        return done.stdout
+
+    def _locked_run(self, *words: str, identity: bool = False) -> None:
+        """Run a command that writes the index: wait for another Git, and clear away the lock of a dead one."""
+        deadline = time.monotonic() + _LOCK_PATIENCE_S
+        while True:
+            done = self._try(*words, identity=identity)
+            if done.returncode == 0:
+                return
+            if "index.lock" not in done.stderr:
+                raise _failure(self._folder, words, done)
+            lock = Path(self._run("rev-parse", "--path-format=absolute", "--git-path", "index.lock").strip())
+            if _is_stale(lock, self._top()):
+                lock.unlink(missing_ok=True)
+            elif time.monotonic() > deadline:
+                raise ConflictError(
+                    f"{lock} is held by another Git command for more than {_LOCK_PATIENCE_S:g} s",
+                    hint=f"wait for it; if none is running: rm {lock}",
+                )
+            time.sleep(_POLL_S)
+
+    def _top(self) -> Path:
+        return Path(self._run("rev-parse", "--show-toplevel").strip())
+
+    def _has_identity(self) -> bool:
+        wanted = ("user.name", "user.email")
+        return all(self._try("config", "--get", key).stdout.strip() for key in wanted)
+
+    def _try(self, *words: str, identity: bool = False) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if key not in _BENDING_VARIABLES}
+        environment |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+        if identity and not self._has_identity():
+            name, email = _IDENTITY
+            for role in ("AUTHOR", "COMMITTER"):
+                environment.setdefault(f"GIT_{role}_NAME", name)
+                environment.setdefault(f"GIT_{role}_EMAIL", email)
+        try:
+            return subprocess.run(
+                ["git", *_QUIET, *words],
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                check=False,
+            )
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():
+                raise NotFoundError(f"the folder {self._folder} does not exist") from error
+            raise NotInstalledError("the command `git` was not found", hint="install Git, or put it on PATH") from error
+
+
+def _failure(folder: Path, words: Sequence[str], done: subprocess.CompletedProcess[str]) -> EverloopError:
+    said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+    message = f"git {words[0]} failed in {folder}: {said}"
+    if "not a git repository" in said:
+        return NotFoundError(f"{folder} is not in a Git repository", hint="make it one: git init")
+    if words[0] in ("add", "update-ref"):
+        return InvalidError(message)
+    return FailedError(message)
+
+
+def _is_stale(lock: Path, top: Path) -> bool:
+    """Whether nobody alive can own the lock: no `git` process has its place in this working tree.
+
+    Git closes the lock's file while it holds it, so an open file would not tell.
+    """
+    try:
+        age_s = time.time() - lock.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if not Path("/proc/self/cwd").exists():
+        return age_s > _STALE_AGE_S
+    return not any(place.is_relative_to(top.resolve()) for place in _places_of_git())
+
+
+def _places_of_git() -> Iterator[Path]:
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if (process / "comm").read_text().startswith("git"):
+                yield (process / "cwd").readlink()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            # It ended meanwhile, or belongs to another user.
+            continue

@@ -1,0 +1,40 @@
+"""Keep data that DVC's files describe out of Git, by an entry in the `.gitignore` beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from everloop.workspace import durable
+from everloop.workspace.ignore import IgnoreRules
+from everloop.workspace.yamlfile import read_text
+
+# Characters that mean something in a pattern; DVC escapes the same ones.
+_SPECIAL = re.compile(r"([\\*?\[\]!# ])")
+
+
+def ignore_out(root: Path, path: str, rules: IgnoreRules) -> bool:
+    """Make Git ignore the path, unless it does already.
+
+    Args:
+        root: The workspace.
+        path: Relative to it.
+        rules: Of the `.gitignore` files; told to forget when one was changed.
+
+    Returns:
+        Whether a `.gitignore` was changed.
+    """
+    target = root / path
+    if rules.ignores_or_parent(path, is_directory=target.is_dir()):
+        return False
+    file = target.parent / ".gitignore"
+    text = read_text(file) if file.exists() else ""
+    if text and not text.endswith("\n"):
+        text += "\n"
+    durable.write_atomically(file, f"{text}/{_SPECIAL.sub(_escaped, target.name)}\n".encode())
+    rules.forget()
+    return True
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "\\" + match.group(1)

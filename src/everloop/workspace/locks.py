@@ -1,0 +1,182 @@
+"""Exclude other processes that change the same workspace, Everloop's and DVC's alike.
+
+DVC takes `.dvc/tmp/lock` (flock, through zc.lockfile) for every command that changes something, and while a stage's
+command runs it holds claims on paths in `.dvc/tmp/rwlock` instead. Both are honoured and taken here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from everloop.errors import ConflictError
+from everloop.workspace import durable
+
+# DVC tries for three seconds as well.
+PATIENCE_S = 3.0
+_POLL_S = 0.05
+
+
+class WorkspaceLock:
+    """DVC's lock on a workspace; can be taken again by its holder, and lent while a stage's command runs.
+
+    Not thread-safe: each thread opens a workspace of its own, and those exclude each other.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._file: IO[str] | None = None
+        self._depth = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock.
+
+        Raises:
+            ConflictError: Another process held it for three seconds.
+        """
+        if self._depth == 0:
+            self._file = _acquire(self._path)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0 and self._file is not None:
+                self._file.close()
+                self._file = None
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give the lock away and take it back at the end; a no-op for one who does not hold it."""
+        if self._file is None:
+            yield
+            return
+        self._file.close()
+        self._file = None
+        try:
+            yield
+        finally:
+            self._file = _acquire(self._path)
+
+
+@contextmanager
+def claimed(folder: Path, *, reads: Sequence[Path] = (), writes: Sequence[Path] = ()) -> Iterator[None]:
+    """Claim absolute paths for reading and writing, in DVC's `rwlock`.
+
+    Raises:
+        ConflictError: A living process has claimed a path above, below or at one of these.
+    """
+    me = {"pid": os.getpid(), "cmd": " ".join(sys.argv) or "ever"}
+    with _edited_claims(folder) as table:
+        for path in writes:
+            _refuse_if_claimed(table["read"], path, me)
+        for path in (*reads, *writes):
+            _refuse_if_claimed(table["write"], path, me)
+        for path in reads:
+            table["read"].setdefault(str(path), []).append(me)
+        for path in writes:
+            table["write"][str(path)] = me
+    try:
+        yield
+    finally:
+        with _edited_claims(folder) as table:
+            for path in reads:
+                _release_read(table["read"], str(path), me)
+            for path in writes:
+                table["write"].pop(str(path), None)
+
+
+def _acquire(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # "a+" makes the file when it is missing and never empties it: another process may have just written its id.
+    file = path.open("a+")
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                file.seek(0)
+                holder = file.read(64).strip() or "unknown"
+                file.close()
+                raise ConflictError(
+                    f"{path} is held by another process (pid {holder}) for more than {PATIENCE_S:g} s",
+                    hint="wait until that `ever` or `dvc` command has ended; a lock of a dead process holds nobody up",
+                ) from error
+            time.sleep(_POLL_S)
+    file.seek(0)
+    file.truncate()
+    file.write(f" {os.getpid()}\n")
+    file.flush()
+    return file
+
+
+@contextmanager
+def _edited_claims(folder: Path) -> Iterator[dict[str, Any]]:
+    guard = _acquire(folder / "rwlock.lock")
+    path = folder / "rwlock"
+    try:
+        table = _read_claims(path)
+        yield table
+        durable.write_atomically(path, json.dumps(table).encode(), flush=False)
+    finally:
+        guard.close()
+
+
+def _read_claims(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_bytes() or b"{}")
+        reads: dict[str, list[dict[str, Any]]] = table.get("read", {})
+        writes: dict[str, dict[str, Any]] = table.get("write", {})
+        alive = {key: [info for info in infos if _lives(info["pid"])] for key, infos in reads.items()}
+        return {
+            "read": {key: infos for key, infos in alive.items() if infos},
+            "write": {key: info for key, info in writes.items() if info and _lives(info["pid"])},
+        }
+    except FileNotFoundError:
+        return {"read": {}, "write": {}}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConflictError(
+            f"{path} is damaged ({error!r}), so it cannot tell who uses which file",
+            hint=f"when no `ever` or `dvc` runs in this workspace, delete it: rm {path}",
+        ) from error
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _refuse_if_claimed(claims: dict[str, Any], path: Path, me: dict[str, Any]) -> None:
+    for claimed_path, infos in claims.items():
+        other = Path(claimed_path)
+        if not (other == path or other in path.parents or path in other.parents):
+            continue
+        for info in infos if isinstance(infos, list) else [infos]:
+            if info != me:
+                raise ConflictError(
+                    f"{path} is in use by another process (pid {info['pid']}: {info['cmd']})",
+                    hint="wait until that command has ended",
+                )
+
+
+def _release_read(claims: dict[str, Any], path: str, me: dict[str, Any]) -> None:
+    infos = claims.get(path, [])
+    if me in infos:
+        infos.remove(me)
+    if not infos:
+        claims.pop(path, None)

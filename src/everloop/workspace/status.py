@@ -1,0 +1,35 @@
+"""Tell how the data in the workspace differ from their records. Changes nothing but the memory of hashes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from everloop.workspace.values import Change, Out
+
+if TYPE_CHECKING:
+    from everloop.workspace.workspace import Workspace
+
+
+def change_of(workspace: Workspace, out: Out) -> Change | None:
+    """How one out differs from its record; None when it does not."""
+    present = workspace.contents.measure(out.path)
+    if present is None:
+        return Change.DELETED
+    if out.content is None:
+        return Change.NEW
+    if present.md5 != out.content.md5:
+        return Change.MODIFIED
+    if out.is_cached and workspace.cache.missing(out.content.md5):
+        return Change.NOT_IN_CACHE
+    return None
+
+
+def status(workspace: Workspace) -> dict[str, dict[str, Change]]:
+    """`{.dvc file: {path of out: change}}`, only what differs."""
+    report: dict[str, dict[str, Change]] = {}
+    for file in workspace.dvc_files().values():
+        changes = {out.path: change for out in file.outs if (change := change_of(workspace, out)) is not None}
+        if changes:
+            report[file.path] = changes
+    workspace.contents.save()
+    return report

@@ -1,0 +1,102 @@
+"""The nouns of the workspace: what bytes a path holds, what a `.dvc` file says, how a path changed.
+
+Values only: reading and writing of `.dvc` files lives in `dvcfile.py`, the bytes in `cache.py`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+DIRECTORY_SUFFIX = ".dir"
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes of a file or of a directory, by their hash.
+
+    Attributes:
+        md5: 32 hex digits, followed by `.dir` for a directory.
+        size_bytes: Length of the file, or the sum over the files of the directory.
+        n_files: Number of files in the directory; None for a file.
+        is_executable: The file has an executable bit; always False for a directory.
+    """
+
+    md5: str
+    size_bytes: int
+    n_files: int | None = None
+    is_executable: bool = False
+
+    @property
+    def is_directory(self) -> bool:
+        return self.md5.endswith(DIRECTORY_SUFFIX)
+
+
+class Out(msgspec.Struct, frozen=True, kw_only=True):
+    """A path under version.
+
+    Attributes:
+        path: Relative to the workspace root, with forward slashes.
+        content: What the record says the path holds; None when it was never committed.
+        is_cached: The bytes are kept in the cache (`cache: true`); otherwise only their hash is recorded.
+    """
+
+    path: str
+    content: Content | None = None
+    is_cached: bool = True
+
+
+class DvcFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A `.dvc` file: the record of the outs that were added beside it.
+
+    Attributes:
+        path: Of the `.dvc` file, relative to the workspace root.
+        outs: Their paths are relative to the workspace root, as everywhere but inside the file.
+        is_import: It has dependencies: another tool brought the data in, and only that tool may renew it.
+    """
+
+    path: str
+    outs: tuple[Out, ...]
+    is_import: bool = False
+
+
+class Change(StrEnum):
+    """How a path differs from its record; the words are those of `dvc status`."""
+
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    NEW = "new"
+    NOT_IN_CACHE = "not in cache"
+
+
+class AddReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `add` did: the `.dvc` files written, and those that were up to date already."""
+
+    added: tuple[DvcFile, ...]
+    unchanged: tuple[DvcFile, ...]
+
+
+class CheckoutReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `checkout` did: paths of outs that were restored, and those that were right already."""
+
+    restored: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things lie: workspace root, its private scratch folder and DVC's lock folder."""
+
+    root: Path
+
+    @property
+    def dvc_dir(self) -> Path:
+        return self.root / ".dvc"
+
+    @property
+    def lock_dir(self) -> Path:
+        return self.dvc_dir / "tmp"
+
+    @property
+    def scratch_dir(self) -> Path:
+        return self.lock_dir / "everloop"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everloop.errors import InvalidError
+from everloop.workspace import hashing
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
+    lambda name: name not in (".", "..")
+)
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+HASHES = st.binary(max_size=4).map(lambda data: hashlib.md5(data).hexdigest())
+LISTINGS = st.dictionaries(PATHS, HASHES, max_size=6)
+
+
+def test_known_directory_object() -> None:
+    encoded = hashing.encode_directory({"ü.txt": "a" * 32, "B": "b" * 32, "a/b": "c" * 32})
+    assert encoded == (
+        b'[{"md5": "' + b"b" * 32 + b'", "relpath": "B"}, {"md5": "' + b"c" * 32 + b'", "relpath": "a/b"}, '
+        b'{"md5": "' + b"a" * 32 + b'", "relpath": "\\u00fc.txt"}]'
+    )
+    assert hashing.directory_md5(encoded) == hashlib.md5(encoded).hexdigest() + ".dir"
+
+
+@given(LISTINGS)
+def test_directory_object_comes_back(files: dict[str, str]) -> None:
+    assert hashing.decode_directory(hashing.encode_directory(files), "it") == files
+
+
+@given(LISTINGS, st.randoms())
+def test_order_and_further_keys_of_a_directory_object_do_not_matter(files: dict[str, str], random: object) -> None:
+    entries = [{"relpath": path, "size": 3, "md5": md5} for path, md5 in files.items()]
+    random.shuffle(entries)  # type: ignore[attr-defined]
+    assert hashing.decode_directory(json.dumps(entries).encode(), "it") == files
+    assert hashing.encode_directory(files) == hashing.encode_directory(dict(reversed(files.items())))
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_break_the_reader(encoded: bytes) -> None:
+    with suppress(InvalidError):
+        hashing.decode_directory(encoded, "it")
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "./a", "a\0b"])
+def test_path_out_of_the_directory_is_refused(path: str) -> None:
+    encoded = json.dumps([{"md5": "a" * 32, "relpath": path}]).encode()
+    with pytest.raises(InvalidError, match="leaves the directory"):
+        hashing.decode_directory(encoded, "it")
+
+
+@given(st.binary(max_size=100))
+def test_bytes_are_hashed_on_their_way(data: bytes) -> None:
+    sink = io.BytesIO()
+    assert hashing.md5_of_stream(io.BytesIO(data), sink) == (hashlib.md5(data).hexdigest(), len(data))
+    assert sink.getvalue() == data

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from everloop.workspace import Workspace
+from everloop.workspace.gitignore import ignore_out
+from everloop.workspace.ignore import IgnoreRules
+
+
+def test_nearest_file_decides_and_later_patterns_win(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".dvcignore").write_text("*.log\n!keep.log\n/top\nfolder/\n")
+    (tmp_path / "sub/.dvcignore").write_text("!a.log\n")
+    rules = IgnoreRules(tmp_path, ".dvcignore")
+    ignored = {
+        path: rules.ignores(path, is_directory=False)
+        for path in ("x.log", "keep.log", "sub/a.log", "sub/b.log", "sub/top")
+    }
+    assert ignored == {"x.log": True, "keep.log": False, "sub/a.log": False, "sub/b.log": True, "sub/top": False}
+    assert rules.ignores("folder", is_directory=True)
+    assert not rules.ignores("folder", is_directory=False)
+    assert rules.ignores_or_parent("folder/file", is_directory=False)
+
+
+def test_described_files_leave_out_what_is_ignored_or_of_another_workspace(workspace: Workspace) -> None:
+    for path in (
+        "a.dvc",
+        "sub/dvc.yaml",
+        "venv/b.dvc",
+        "data/c.dvc",
+        "inner/d.dvc",
+        "inner/.dvc/config",
+        ".hidden.dvc",
+    ):
+        target = workspace.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("")
+    (workspace.root / ".gitignore").write_text("/venv\n")
+    (workspace.root / ".dvcignore").write_text("data/\n")
+    assert workspace.described_files() == [".hidden.dvc", "a.dvc", "sub/dvc.yaml"]
+
+
+def test_gitignore_entry_is_written_once_and_escaped(tmp_path: Path) -> None:
+    rules = IgnoreRules(tmp_path, ".gitignore")
+    (tmp_path / ".gitignore").write_text("*.pyc")
+    (tmp_path / "a [1]").write_text("")
+    assert ignore_out(tmp_path, "a [1]", rules)
+    assert not ignore_out(tmp_path, "a [1]", rules)
+    assert (tmp_path / ".gitignore").read_text() == "*.pyc\n/a\\ \\[1\\]\n"
+    assert rules.ignores("a [1]", is_directory=False)
