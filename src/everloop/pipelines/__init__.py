@@ -1,0 +1,30 @@
+"""Pipelines: stages in `dvc.yaml`, their runs remembered in `dvc.lock`, params and metrics, all in DVC's formats.
+
+Data under version and Git belong to the workspace.
+"""
+
+from everloop.pipelines.measures import load_metrics, load_params, read_metrics, read_params
+from everloop.pipelines.params import parse_assignments, set_params
+from everloop.pipelines.record import record
+from everloop.pipelines.repro import repro
+from everloop.pipelines.status import checkout, status
+from everloop.pipelines.values import Event, EventKind, Outcome, Report, Stage, StageReport
+
+__all__ = [
+    "Event",
+    "EventKind",
+    "Outcome",
+    "Report",
+    "Stage",
+    "StageReport",
+    "checkout",
+    "load_metrics",
+    "load_params",
+    "parse_assignments",
+    "read_metrics",
+    "read_params",
+    "record",
+    "repro",
+    "set_params",
+    "status",
+]

@@ -1,0 +1,156 @@
+"""Parameters: read them by dotted keys from YAML, JSON and TOML files, change them, and parse `-S key=value`.
+
+Leaves which stage depends on which key to `definition.py`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from everloop.errors import InvalidError, NotFoundError
+from everloop.workspace.durable import write_atomically
+from everloop.workspace.yamlfile import dump, load_editable_mapping, load_plain, read_text
+
+_YAML_SUFFIXES = (".yaml", ".yml")
+MISSING = object()
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a file of parameters or metrics.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidError: It is malformed, of another kind than YAML, JSON and TOML, or holds a date.
+    """
+    values = _parse(path)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InvalidError(f"{path}: the top level must be a mapping of keys, found {type(values).__name__}")
+    for key, value in flatten(values).items():
+        if isinstance(value, datetime.date | datetime.time):
+            raise InvalidError(
+                f"{path}: {key} is a date, which dvc.lock cannot hold", hint=f'quote it, to make it a string: "{value}"'
+            )
+    return values
+
+
+def _parse(path: Path) -> Any:
+    suffix = path.suffix.lower()
+    if suffix in _YAML_SUFFIXES:
+        return load_plain(path)
+    try:
+        if suffix == ".json":
+            return json.loads(read_text(path))
+        if suffix == ".toml":
+            return tomllib.loads(read_text(path))
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidError(f"{path}: {error}") from error
+    raise InvalidError(f"{path}: params and metrics are read from .yaml, .json and .toml files, not from {suffix!r}")
+
+
+def lookup(values: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, `a.b` or `a.0`; `MISSING` when there is none."""
+    value: Any = values
+    for part in key.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return MISSING
+    return value
+
+
+def select(path: Path, keys: Iterable[str] | None) -> dict[str, Any]:
+    """The values of the keys that the file has; None means all at its top level.
+
+    Raises: as `load`.
+    """
+    values = load(path)
+    if keys is None:
+        return values
+    found = {key: lookup(values, key) for key in keys}
+    return {key: value for key, value in found.items() if value is not MISSING}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one dict with dotted keys; lists stay values, empty mappings vanish."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Parse `key=value` words; the value is read as YAML 1.2, so `0.1`, `true`, `[1, 2]` and `null` have their types.
+
+    A `+` before the key allows `set_params` to make a new one.
+
+    Raises:
+        InvalidError: There is no `=`, no key, or the value is not YAML.
+    """
+    assignments: dict[str, Any] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip("+ "):
+            raise InvalidError(f"{text!r} is not of the form key=value", hint="as in -S train.lr=0.1")
+        try:
+            assignments[key.strip()] = YAML(typ="safe", pure=True).load(value)
+        except YAMLError as error:
+            raise InvalidError(f"{text!r}: the value is not YAML", hint="quote it: -S 'name=\"a: b\"'") from error
+    return assignments
+
+
+def set_params(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Change values in a YAML file of parameters; comments, order and everything else stay.
+
+    Args:
+        path: The file.
+        values: By dotted key. A key must be there, unless it has a `+` before it.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidError: A key is unknown (names the nearest one), or the file is not YAML.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in _YAML_SUFFIXES:
+        raise InvalidError(f"{file}: only YAML files of parameters can be changed; edit this one by hand")
+    if not file.exists():
+        raise NotFoundError(f"{file} does not exist, so no parameter can be set in it")
+    data = load_editable_mapping(file)
+    for key, value in values.items():
+        name = key.removeprefix("+")
+        known = flatten(data)
+        if not key.startswith("+") and lookup(data, name) is MISSING:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; do you mean {near[0]!r}?" if near else ""
+            raise InvalidError(f"{file} has no parameter {name!r}{meant}", hint=f"to add it, write +{name}")
+        _assign(data, name, value, file)
+    write_atomically(file, dump(data))
+
+
+def _assign(data: Any, name: str, value: Any, file: Path) -> None:
+    *sections, last = name.split(".")
+    place = data
+    for section in sections:
+        place = place[int(section)] if isinstance(place, list) else place.setdefault(section, {})
+        if not isinstance(place, dict | list):
+            raise InvalidError(f"{file}: {name!r} cannot be set, because {section!r} is the value {place!r}")
+    if isinstance(place, list):
+        place[int(last)] = value
+    else:
+        place[last] = value

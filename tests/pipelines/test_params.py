@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everloop.errors import InvalidError, NotFoundError
+from everloop.pipelines import params, parse_assignments, read_metrics, read_params, set_params
+from everloop.workspace import Workspace
+
+
+def test_yaml_is_1_2(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("a: on\nb: 010\nc: 0o10\nd: 1e3\ne: yes\n")
+    assert params.load(tmp_path / "p.yaml") == {"a": "on", "b": 10, "c": 8, "d": 1000.0, "e": "yes"}
+
+
+def test_json_and_toml_are_read(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"a": {"b": [1, {"c": 2}]}}')
+    (tmp_path / "p.toml").write_text("[a]\nb = 1.5\n")
+    assert params.select(tmp_path / "p.json", ["a.b.1.c", "a.x"]) == {"a.b.1.c": 2}
+    assert params.select(tmp_path / "p.toml", None) == {"a": {"b": 1.5}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("p.yaml", "day: 2013-01-01", "day is a date"),
+        ("p.py", "a = 1", "not from '.py'"),
+        ("p.json", "{", "p.json"),
+        ("p.toml", "a = ", "p.toml"),
+        ("p.yaml", "[1]", "must be a mapping"),
+    ],
+)
+def test_what_cannot_be_a_parameter_is_named(tmp_path: Path, name: str, text: str, named: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidError, match=named):
+        params.load(tmp_path / name)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="does not exist"):
+        params.load(tmp_path / "p.json")
+
+
+NAMES = st.text("abc", min_size=1, max_size=2)
+NESTED = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=3), max_leaves=8
+).filter(lambda value: isinstance(value, dict))
+
+
+@given(NESTED)
+def test_every_flat_name_leads_to_its_value(values: dict[str, object]) -> None:
+    for name, value in params.flatten(values).items():
+        assert params.lookup(values, name) == value
+
+
+def test_assignments_have_types() -> None:
+    texts = ["train.lr=0.1", "a=true", "b=[1, x]", "c=", "d=null", "e=a=b", "+f=on"]
+    assert parse_assignments(texts) == {
+        "train.lr": 0.1, "a": True, "b": [1, "x"], "c": None, "d": None, "e": "a=b", "+f": "on",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["lr", "=1", "+=1", "a=[1"])
+def test_malformed_assignment_is_refused(text: str) -> None:
+    with pytest.raises(InvalidError, match=r"is not (of the form|YAML)"):
+        parse_assignments([text])
+
+
+def test_set_keeps_comments_and_order(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("# all\ntrain:\n  shuffle_labels: false  # for the bad challenger\n  lr: 0.1\nlist: [1, 2]\n")
+    set_params(path, {"train.shuffle_labels": True, "list.1": 3, "+train.new.deep": "x"})
+    assert path.read_text() == (
+        "# all\ntrain:\n  shuffle_labels: true   # for the bad challenger\n"
+        "  lr: 0.1\n  new:\n    deep: x\nlist: [1, 3]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"train.lrr": 1}, "do you mean 'train.lr'"),
+        ({"+train.lr.x": 1}, "'lr' is the value 0.1"),
+        ({"zzz": 1}, "write \\+zzz"),
+    ],
+)
+def test_wrong_name_changes_nothing(tmp_path: Path, values: dict[str, object], named: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {lr: 0.1}\n")
+    with pytest.raises(InvalidError, match=named):
+        set_params(path, values)
+    assert path.read_text() == "train: {lr: 0.1}\n"
+
+
+def test_set_in_other_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match="only YAML"):
+        set_params(tmp_path / "p.json", {"a": 1})
+    with pytest.raises(NotFoundError, match="does not exist"):
+        set_params(tmp_path / "p.yaml", {"a": 1})
+
+
+def test_params_and_metrics_of_a_workspace_are_flat(workspace: Workspace) -> None:
+    for name, text in {
+        "params.yaml": "train: {lr: 0.1}\n",
+        "more.json": '{"a": {"b": 1}}',
+        "m.json": '{"auc": 0.5, "loss": 1}',
+        "n.json": '{"loss": 2}',
+        "dvc.yaml": "metrics: [n.json, absent.json]\n"
+        "stages: {a: {cmd: x, params: [{more.json: [a]}], metrics: [m.json]}}",
+    }.items():
+        (workspace.root / name).write_text(text)
+    assert read_params(workspace) == {"train.lr": 0.1, "more.json:a.b": 1}
+    assert read_metrics(workspace) == {"auc": 0.5, "m.json:loss": 1, "n.json:loss": 2}

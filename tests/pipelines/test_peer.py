@@ -1,0 +1,182 @@
+"""The same folder in the hands of Everloop and of the real DVC: each accepts all that the other wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from everloop import pipelines
+from everloop.errors import ConflictError
+from everloop.workspace import Workspace, locks
+
+DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
+
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers"),
+]
+
+PIPELINE = """\
+stages:
+  prepare:
+    cmd: cp "data/ü/Z.csv" ready.csv && echo a long command line, to be folded where the real tool folds it > note.txt
+    deps: [data, one.txt]
+    params: [train.names, lr, {other.json: [a.b]}]
+    outs: [ready.csv, note.txt]
+  train:
+    cmd:
+    - mkdir -p model && cp ready.csv model/weights
+    - echo '{"auc":0.5}' > metrics.json
+    deps: [ready.csv]
+    params:
+    - other.json:
+    outs: [model]
+    metrics:
+    - metrics.json:
+        cache: false
+"""
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Of a person without settings; the tool looks for no update and reports nothing."""
+    home.mkdir(exist_ok=True)
+    (home / "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+    places = dict.fromkeys(("HOME", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"), str(home))
+    return {**os.environ, **places, "DVC_SYSTEM_CONFIG_DIR": "/nowhere", "DVC_NO_ANALYTICS": "1", "SHELL": "/bin/sh"}
+
+
+def dvc(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [str(DVC), *words],
+        cwd=folder,
+        env=environment(folder.parent / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def fill(folder: Path) -> None:
+    for path, text in {
+        "data/ü/Z.csv": "z",
+        "data/ü/a.csv": "a",
+        "data/B": "b",
+        "data/日本/x y": "x",
+        "data/\U0001d4b3": "astral",
+        "data/\uffee": "last of the plane below",
+        "one.txt": "1\r\n",
+        "params.yaml": "lr: 1e-3\ntrain: {names: [a, b], on: yes, deep: 0o10}\n",
+        "other.json": '{"a": {"b": 1}, "c": 2.50}',
+        "dvc.yaml": textwrap.dedent(PIPELINE),
+    }.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode())
+    (folder / "data/run.sh").write_text("#!/bin/sh\n")
+    (folder / "data/run.sh").chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def made_by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, because the tool takes a second for each command."""
+    folder = tmp_path_factory.mktemp("peer") / "by_dvc"
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    dvc(folder, "init", "-q")
+    fill(folder)
+    dvc(folder, "add", "-q", "data", "one.txt")
+    dvc(folder, "repro", "-q")
+    return folder
+
+
+@pytest.fixture
+def by_dvc(made_by_dvc: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made_by_dvc, tmp_path / "by_dvc")
+
+
+@pytest.fixture
+def by_ever(tmp_path: Path) -> Workspace:
+    workspace = Workspace.init(tmp_path / "by_ever")
+    fill(workspace.root)
+    workspace.add(["data", "one.txt"])
+    pipelines.repro(workspace)
+    return workspace
+
+
+def test_both_write_the_same_files(by_dvc: Path, by_ever: Workspace) -> None:
+    for name in ("data.dvc", "one.txt.dvc", "dvc.lock", ".gitignore", ".dvcignore", ".dvc/.gitignore"):
+        assert (by_ever.root / name).read_text() == (by_dvc / name).read_text(), name
+    objects = {str(path.relative_to(by_ever.cache.root)) for path in (by_ever.cache.root / "files").rglob("*")}
+    # DVC also keeps `cache: false` outputs, for its run cache.
+    assert objects <= {str(path.relative_to(by_dvc / ".dvc/cache")) for path in (by_dvc / ".dvc/cache").rglob("*")}
+
+
+def test_dvc_accepts_what_ever_made(by_ever: Workspace) -> None:
+    assert json.loads(dvc(by_ever.root, "status", "--json")) == {}
+    shutil.rmtree(by_ever.root / "data")
+    shutil.rmtree(by_ever.root / "model")
+    dvc(by_ever.root, "checkout")
+    assert (by_ever.root / "data/ü/Z.csv").read_text() == "z"
+    assert (by_ever.root / "model/weights").read_text() == "z"
+    said = dvc(by_ever.root, "repro")
+    assert "Running" not in said
+    assert "up to date" in said
+
+
+def test_ever_accepts_what_dvc_made(by_dvc: Path) -> None:
+    workspace = Workspace.open(by_dvc)
+    assert pipelines.status(workspace) == {}
+    shutil.rmtree(by_dvc / "data")
+    shutil.rmtree(by_dvc / "model")
+    (by_dvc / "one.txt").unlink()
+    assert set(pipelines.checkout(workspace).restored) == {"data", "model", "one.txt"}
+    assert pipelines.repro(workspace).ran == ()
+    assert pipelines.status(workspace) == {}
+
+
+def test_both_tell_the_same_changes(by_dvc: Path) -> None:
+    (by_dvc / "one.txt").write_text("changed")
+    (by_dvc / "ready.csv").unlink()
+    (by_dvc / "params.yaml").write_text("lr: 2\ntrain: {names: [a, b]}\n")
+    ours = json.loads(json.dumps(pipelines.status(Workspace.open(by_dvc))))
+    assert ours == json.loads(dvc(by_dvc, "status", "--json"))
+
+
+def test_lock_of_a_working_ever_holds_dvc_off(by_ever: Workspace) -> None:
+    with by_ever.claimed(writes=["data"]), by_ever.locked():
+        done = subprocess.run(
+            [str(DVC), "checkout", "data"],
+            cwd=by_ever.root,
+            env=environment(by_ever.root.parent / "home"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "lock" in done.stderr
+
+
+def test_running_dvc_stage_holds_ever_off(by_dvc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.0)
+    (by_dvc / "dvc.yaml").write_text("stages:\n  wait:\n    cmd: echo started && read x\n    outs: [model]\n")
+    with subprocess.Popen(
+        [str(DVC), "repro"],
+        cwd=by_dvc,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert any(line == "started\n" for line in running.stdout)
+        with pytest.raises(ConflictError, match="in use by another process"):
+            pipelines.repro(Workspace.open(by_dvc), ["wait"])
+        running.kill()
