@@ -31,6 +31,15 @@ MAX_UNPACKED_BYTES = 2 << 30
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
+def warm() -> None:
+    """Import what loading a model needs, which takes seconds.
+
+    Raises:
+        NotInstalledError: skops is missing.
+    """
+    _skops_io()
+
+
 def dump(model: Any) -> bytes:
     """Return a fitted estimator as a skops file; the same model gives the same bytes.
 
