@@ -105,7 +105,7 @@ def _check_table(contract: Contract, table: Table, previous: Profile | None) -> 
         message = f"the batch has {table.n_rows} rows, at least {contract.min_rows} are asked for"
         violations.append(Violation(rule="min_rows", message=message, suggestion="Was the export cut off?"))
     if found:
-        _make_view(table.connection, contract, found)
+        _make_tables(table.connection, contract, found)
         violations += _row_violations(table.connection, _rules(contract, found, table.n_rows))
         violations += _unique_violations(table.connection, contract, found)
         for row_check in contract.checks:
@@ -166,13 +166,13 @@ def _renamed(name: str, near: str | None, extra: list[str], names: list[str]) ->
     return f"The file has: {', '.join(names[:20])}."
 
 
-def _make_view(connection: duckdb.DuckDBPyConnection, contract: Contract, found: dict[str, str]) -> None:
-    """Make the view `data`: the contract's columns under their names and types."""
+def _make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract, found: dict[str, str]) -> None:
+    """Make the table `data`: the contract's columns under their names and types, parsed once for all that follows."""
     nulls = ", ".join(literal(text) for text in contract.null_values) or "NULL"
     given = ", ".join(f"CASE WHEN {raw} NOT IN ({nulls}) THEN {raw} END AS {raw}" for raw in found.values())
     connection.execute(f"CREATE VIEW given AS SELECT rowid + 1 AS n, {given} FROM raw")
     typed = ", ".join(f"{_typed(raw, contract.columns[name].type)} AS {quoted(name)}" for name, raw in found.items())
-    connection.execute(f"CREATE VIEW data AS SELECT {typed} FROM given")
+    connection.execute(f"CREATE TABLE data AS SELECT {typed} FROM given")
 
 
 def _typed(raw: str, kind: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from everloop import refs
 from everloop.access import Decision
 from everloop.access.sql import SqlLedger
 from everloop.datasets.check import CheckReport, check
-from everloop.datasets.contract import parse_contract
+from everloop.datasets.contract import Contract, parse_contract
 from everloop.datasets.profile import Profile
 from everloop.datasets.reading import Violation
 from everloop.datasets.store import Batch, Dataset, State
@@ -107,7 +108,7 @@ class SqlDatasets:
         if known is not None:
             return known
         # The check reads the whole file: outside any transaction, so that nobody waits for it.
-        contract = parse_contract(definition.contract, name=f"the contract of {dataset!r}")
+        contract = _parsed(definition.contract, dataset)
         report = check(contract, path, previous=previous)
         with self.database.write() as connection:
             return self._keep(connection, definition, batch, digest, path.stat().st_size, report, actor)
@@ -193,6 +194,12 @@ class SqlDatasets:
         if not report.ok:
             self.ledger.record_in(connection, _quarantined(kept, actor))
         return kept
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, dataset: str) -> Contract:
+    # Parsing binds the contract's expressions in duckdb, which takes longer than checking a small batch.
+    return parse_contract(text, name=f"the contract of {dataset!r}")
 
 
 def _quarantined(batch: Batch, actor: str) -> Decision:

@@ -67,7 +67,7 @@ class PairedState(msgspec.Struct, frozen=True, kw_only=True):
         return self.total / self.n if self.n else 0.0
 
 
-class PromotionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class PromotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a challenger is promoted or rejected.
 
     Attributes:
@@ -79,7 +79,7 @@ class PromotionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         min_gain: The gain in mean loss that a promotion must show, >= 0.
         min_pairs: No promotion before this many pairs.
         max_pairs: Rejected when undecided at this many pairs; None for no limit.
-        min_days: No promotion before this many days; a week sees each weekday once.
+        min_days: No decision before this many days; a week sees each weekday once, and one storm does not decide.
         max_days: Rejected when undecided after this many days; None for no limit.
     """
 
@@ -242,7 +242,7 @@ def judge(state: PairedState, policy: PromotionPolicy, *, days: float | None = N
 def _decide(n: int, low: float, high: float, policy: PromotionPolicy, days: float | None) -> tuple[Decision, str]:
     gain = policy.min_gain
     seen = f"{n} pairs" if days is None else f"{n} pairs and {days:g} days"
-    if high < gain:
+    if high < gain and (days is None or days >= policy.min_days):
         finding = "the challenger is worse" if high < 0.0 else f"the gain is less than the {gain:g} asked for"
         return "reject", f"{finding}: after {seen} it is at most {high:.4f}"
     is_shown = low > gain
