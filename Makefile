@@ -30,6 +30,10 @@ lint: setup
 test: lint
 	.venv/bin/python -m pytest
 
+# The kill test at ten random schedules, each against the same undisturbed play; about a quarter of an hour.
+soak: setup
+	SOAK_PLAYS=10 .venv/bin/python -m pytest tests/demo/test_kill.py
+
 bench: setup
 	.venv/bin/python -m bench
 

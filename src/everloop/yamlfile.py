@@ -67,12 +67,13 @@ def load_tree(text: str, *, name: str) -> Any:
         raise InvalidError(f"{name}: not YAML: {error}") from error
     except RecursionError as error:
         raise InvalidError(f"{name}: nested too deeply; {LIMIT_DEPTH} levels are enough for everyone") from error
-    except Exception as error:  # noqa: BLE001  ruamel lets through whatever int(), datetime() and the like raise
+    except Exception as error:
+        # ruamel lets through whatever int(), datetime() and the like raise.
         raise InvalidError(f"{name}: a value cannot be read: {error}") from error
 
 
 class _Plain:
-    """Turns ruamel's tree into plain values; an alias counts as often as it is used, so a bomb of aliases is refused."""
+    """Turns ruamel's tree into plain values. An alias counts as often as it is used: a bomb of aliases is refused."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -115,7 +116,7 @@ def _explain(error: msgspec.ValidationError, tree: Any, kind: Any, name: str) ->
 
 
 def _place(node: Any, steps: list[tuple[str, str]], key: str | None, line: int) -> tuple[bool, int]:
-    """Return whether the steps of a msgspec path (and `key` after them) lead on from `node`, and the line they reach."""
+    """Return whether the steps of a msgspec path, and `key` after them, lead on from `node`, and to which line."""
     if not steps:
         has_key = isinstance(node, CommentedMap) and key in node
         return has_key or key is None, int(node.lc.key(key)[0]) + 1 if has_key else line

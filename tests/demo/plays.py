@@ -19,12 +19,12 @@ LIMIT_S = 600.0
 POLL_S = 0.01
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    """Start the fast demo in `folder`; its standard output is the summary as JSON."""
+def start(folder: Path, **settings: str) -> subprocess.Popen[bytes]:
+    """Start the fast demo in `folder`; its standard output is the summary as JSON. `settings` are `EVERLOOP_…`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERLOOP_")}
-    environment["HOME"] = str(folder.parent)
+    environment |= {"HOME": str(folder.parent)} | settings
     return subprocess.Popen(
-        [sys.executable, "-m", "everloop", "demo", str(folder), "--fast", "--json", *options],
+        [sys.executable, "-m", "everloop", "demo", str(folder), "--fast", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,

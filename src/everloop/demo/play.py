@@ -131,6 +131,8 @@ class Player:
         return taken
 
     def _ingest(self, dataset: str, first: date, last: date, data: bytes) -> int:
+        if data.count(b"\n") == 1:
+            return 0  # the source has no weather on the last day of the year: a feed that is silent sends no batch
         name = f"{first}" if first == last else f"{first}.{last}"
         batch = self.hub.hand_in(dataset, name, data, _midnight(first))
         if batch.state != "accepted":

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
+
 from everloop.config import Settings
 from everloop.demo.world import FIRST_DAY, YEAR, World
 from everloop.errors import FailedError, NotFoundError, UnavailableError
@@ -60,13 +62,24 @@ def make_workspace(folder: Path, say: Say) -> Workspace:
 
 
 def choose_settings(home: Path) -> Settings:
-    """Return the settings of the demo's platform, written down for later: the usual ports when they are free."""
+    """Return the settings of the demo's platform, written down for later: the usual ports when they are free.
+
+    A database that the environment names (`EVERLOOP_DATABASE_URL`) is used instead of SQLite in `home`.
+    """
     path = home / "settings.yaml"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
         usual = Settings()
-        hub_port, gateway_port = _free_port(usual.hub_port), _free_port(usual.gateway_port)
-        path.write_text(f"hub_port: {hub_port}\ngateway_port: {gateway_port}\nschedule_s: 0\n", encoding="utf-8")
+        chosen: dict[str, object] = {
+            "hub_port": _free_port(usual.hub_port),
+            "gateway_port": _free_port(usual.gateway_port),
+            "schedule_s": 0,
+        }
+        if url := Settings.load().database_url:
+            chosen["database_url"] = url
+        path.touch(mode=0o600)
+        # JSON is YAML, and quotes what has to be quoted.
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(chosen)) + b"\n")
     return Settings.load({}, home=str(home))
 
 

@@ -244,19 +244,19 @@ def _decide(n: int, low: float, high: float, policy: PromotionPolicy, days: floa
     seen = f"{n} pairs" if days is None else f"{n} pairs and {days:g} days"
     if high < gain and (days is None or days >= policy.min_days):
         finding = "the challenger is worse" if high < 0.0 else f"the gain is less than the {gain:g} asked for"
-        return "reject", f"{finding}: after {seen} it is at most {high:.4f}"
+        return "reject", f"{finding}: after {seen} it is at most {high:.3g}"
     is_shown = low > gain
     if is_shown and n >= policy.min_pairs and (days is None or days >= policy.min_days):
-        return "promote", f"the gain is at least {low:.4f} after {seen}, more than the {gain:g} asked for"
+        return "promote", f"the gain is at least {low:.3g} after {seen}, more than the {gain:g} asked for"
     is_late = days is not None and policy.max_days is not None and days >= policy.max_days
     # A gain that is shown and only waits for its least number of days is not thrown away for its many pairs.
     is_spent = policy.max_pairs is not None and n >= policy.max_pairs and not is_shown
     if is_late or is_spent:
-        return "reject", f"{'time' if is_late else 'pairs'} ran out: after {seen} the gain is at least {low:.4f}"
+        return "reject", f"{'time' if is_late else 'pairs'} ran out: after {seen} the gain is at least {low:.3g}"
     if is_shown:
         needed = f"{policy.min_pairs} pairs" + ("" if days is None else f" and {policy.min_days:g} days")
-        return "hold", f"a gain of at least {low:.4f} is shown after {seen}; the policy waits for {needed}"
-    return "hold", f"undecided after {seen}: the gain lies between {low:.4f} and {high:.4f}"
+        return "hold", f"a gain of at least {low:.3g} is shown after {seen}; the policy waits for {needed}"
+    return "hold", f"undecided after {seen}: the gain lies between {low:.3g} and {high:.3g}"
 
 
 def _boundary(squares: float, reach: float, alpha: float) -> float:

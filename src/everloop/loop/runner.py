@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from dbos import DBOS, DBOSClient, DBOSConfig
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 
 from everloop.config import Settings
 from everloop.errors import EverloopError
@@ -33,6 +33,8 @@ QUEUES = {"tick": "everloop-ticks", "retrain": "everloop-retrainings"}
 # Recovery is bound to the version of the workflows' code: raise it only when steps are added, removed or reordered.
 WORKFLOW_VERSION = "1"
 POLL_S = 0.05
+SERIALIZER = DBOSPortableJSONSerializer()
+"""JSON, so that what DBOS keeps can be read by people and other versions; the default is pickle."""
 
 
 class QueuedRequests:
@@ -49,11 +51,21 @@ class QueuedRequests:
     def retraining(self, retraining_id: str) -> None:
         self._enqueue("retrain", f"retrain/{retraining_id}", retraining_id)
 
+    def close(self) -> None:
+        """Close the client's connections; the next request opens them again."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.destroy()
+
     def _enqueue(self, workflow: str, workflow_id: str, *arguments: str) -> None:
         with self._lock:
             if self._client is None:
-                self._client = DBOSClient(system_database_url=self._url)
-        self._client.enqueue(
+                # Its tables, too, are made by whoever comes first: no worker may have run here yet.
+                DBOS.migrate(self._url)
+                self._client = DBOSClient(system_database_url=self._url, serializer=SERIALIZER)
+            client = self._client
+        client.enqueue(
             {
                 "queue_name": QUEUES[workflow],
                 "workflow_name": workflow,
@@ -71,6 +83,7 @@ def _config(settings: Settings) -> DBOSConfig:
         "application_version": WORKFLOW_VERSION,
         "executor_id": settings.worker_id,
         "log_level": "WARNING",
+        "serializer": SERIALIZER,
     }
 
 

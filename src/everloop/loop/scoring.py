@@ -55,7 +55,9 @@ class Scorer:
             FailedError: the job failed; its message is in the error.
         """
         with self._lock:
-            job, self._waiting = self._waiting or _start(), None
+            job, self._waiting = self._waiting, None
+        if job is None or job.poll() is not None:
+            job = _start()
         named = [word for package in packages for word in ("--package", str(package))]
         work = msgspec.json.encode([*named, "--data", str(data), "--output", str(output)]) + b"\n"
         try:

@@ -38,6 +38,7 @@ class Platform:
         settings.home_path.mkdir(parents=True, exist_ok=True)
         self.database = Database(settings.database)
         self.objects = ObjectStore(settings.objects_path)
+        self._requests = QueuedRequests(settings)
         migrate(self.database, ROOMS_WITH_TABLES)
 
     @cached_property
@@ -62,7 +63,7 @@ class Platform:
     @cached_property
     def loop(self) -> LoopController:
         """The loop, asked from outside; a worker does the work."""
-        return LoopController(self.rooms, QueuedRequests(self.settings))
+        return LoopController(self.rooms, self._requests)
 
     def package(self, model: str, version: int) -> Path:
         """Return the folder of a model version's package, fetched from the object store when it is not there yet."""
@@ -71,4 +72,5 @@ class Platform:
         return fetch_package(self.objects, found.files, folder)
 
     def close(self) -> None:
+        self._requests.close()
         self.database.close()
