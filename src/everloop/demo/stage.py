@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import socket
@@ -21,7 +20,7 @@ from everloop.demo.world import FIRST_DAY, YEAR, World
 from everloop.errors import FailedError, NotFoundError, UnavailableError
 from everloop.loop.project import read_project
 from everloop.loop.retraining import ENVIRONMENT
-from everloop.pipelines import record, repro
+from everloop.pipelines import repro
 from everloop.server.client import Hub, actor
 from everloop.storage import HttpClient
 from everloop.workspace import Workspace
@@ -178,11 +177,7 @@ def run_pipeline(workspace: Workspace, hub: Hub, say: Say) -> None:
     for stage in report.stages:
         say(f"  {stage.stage}: {stage.outcome} in {stage.seconds:.1f} s")
     commit = workspace.git.commit(["."], "Train on January and February")
-    # Named by what was run, so that a demo that goes on after a crash records it once.
-    run_id = hashlib.sha256(f"repro/{commit}".encode()).hexdigest()[:32]
-    hub.tracking.create_run(run_id, "flights", name="repro")
-    record(hub.tracking, hub.put_file, workspace, report, run_id, commit=commit, tags={"trigger": "repro"})
-    hub.tracking.finish_run(run_id)
+    hub.record(workspace, report, experiment="flights", commit=commit)
 
 
 def first_champion(hub: Hub, say: Say) -> None:

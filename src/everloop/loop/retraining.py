@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from everloop.errors import EverloopError, FailedError
+from everloop.errors import FailedError
 from everloop.loop.project import Project, parse_project
 from everloop.loop.rooms import Rooms
 from everloop.loop.store import AppliedProject, Retraining
@@ -56,7 +56,7 @@ def train(rooms: Rooms, applied: AppliedProject, retraining: Retraining) -> Trai
     try:
         with _checkout(rooms, applied, retraining) as workspace:
             trained = _train(rooms, project, retraining, workspace, run_id)
-    except EverloopError:
+    except Exception:
         rooms.tracking.finish_run(run_id, "failed")
         raise
     rooms.tracking.finish_run(run_id, "finished")

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from everloop.datasets.store import Batch, DatasetStore
     from everloop.loop.store import AppliedProject, LoopStore, Retraining
     from everloop.monitoring.store import MonitoringStore
+    from everloop.pipelines import Report
     from everloop.serving.store import ServingStore
+    from everloop.workspace import Workspace
 
 
 class Hub:
@@ -109,6 +111,22 @@ class Hub:
                 )
             contracts[name] = path.read_text(encoding="utf-8")
         return self.loop.apply(text, contracts, str(folder.absolute()), actor())
+
+    def record(self, workspace: Workspace, report: Report, *, experiment: str, commit: str) -> str:
+        """Put what a `repro` came to on record as a run; return the run's id.
+
+        The id is made of the commit and of what the stages made (`dvc.lock`), so recording the same again is one run.
+        """
+        from everloop.pipelines import record
+
+        lock = workspace.root / "dvc.lock"
+        made = lock.read_bytes() if lock.is_file() else b""
+        run_id = hashlib.sha256(f"repro/{commit}/".encode() + made).hexdigest()[:32]
+        self.tracking.create_run(run_id, experiment, name="repro")
+        tags = {"trigger": "repro", "dirty": str(workspace.git.is_dirty()).lower()}
+        record(self.tracking, self.put_file, workspace, report, run_id, commit=commit, tags=tags)
+        self.tracking.finish_run(run_id)
+        return run_id
 
     def hand_in(self, dataset: str, batch: str, data: bytes, happened_at: datetime | None = None) -> Batch:
         """Store a batch's bytes on the hub and have it judged by the dataset's contract."""
