@@ -102,7 +102,9 @@ def rollback(endpoint: str, reason: str, as_json: bool) -> None:
       ever rollback flight-delay --reason "complaints from the desk"
     """
     started = time.perf_counter()
-    made = open_hub().loop.rollback(endpoint, actor(), reason)
+    hub = open_hub()
+    # Named by the revision that it leaves, so that an answer lost on the way does not roll back twice.
+    made = hub.loop.rollback(endpoint, actor(), reason, hub.serving.deployment(endpoint).revision)
     emit(made, as_json=as_json, text=f"{endpoint}: version {made.champion} answers again, after {_ms(started)}")
     hint(f"ever promote {endpoint} {made.previous} --reason …   (to roll forward again)")
 

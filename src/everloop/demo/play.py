@@ -212,7 +212,7 @@ class Player:
             return
         if deployment.reason != ROLLBACK_REASON:
             started = time.perf_counter()
-            deployment = self.hub.loop.rollback(ENDPOINT, actor(), ROLLBACK_REASON)
+            deployment = self.hub.loop.rollback(ENDPOINT, actor(), ROLLBACK_REASON, deployment.revision)
             self.progress.rollback_s = time.perf_counter() - started
         request = next(iter(self.world.requests(day)))
         answer = self.gateway.json("POST", f"/v2/models/{ENDPOINT}/infer", inference(request, self.world.datatypes))

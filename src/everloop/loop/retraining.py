@@ -111,9 +111,11 @@ def _checkout(rooms: Rooms, applied: AppliedProject, retraining: Retraining) -> 
         home.git.remove_worktree(stale)
     home.git.add_worktree(folder, home.git.head())
     try:
-        local = folder / ".dvc" / "config.local"
+        # The workspace may be a subfolder of its repository.
+        inside = folder / home.root.resolve().relative_to(home.git.top().resolve())
+        local = inside / ".dvc" / "config.local"
         local.write_text(f"[cache]\n    dir = {home.cache.root}\n", encoding="utf-8")
-        yield Workspace.open(folder)
+        yield Workspace.open(inside)
     finally:
         home.git.remove_worktree(folder)
         shutil.rmtree(folder.parent, ignore_errors=True)

@@ -178,7 +178,7 @@ class Git:
             if "index.lock" not in done.stderr:
                 raise _failure(self._folder, words, done)
             lock = Path(self._run("rev-parse", "--path-format=absolute", "--git-path", "index.lock").strip())
-            if _is_stale(lock, self._top()):
+            if _is_stale(lock, self.top()):
                 lock.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
                 raise ConflictError(
@@ -187,7 +187,8 @@ class Git:
                 )
             time.sleep(_POLL_S)
 
-    def _top(self) -> Path:
+    def top(self) -> Path:
+        """The top folder of the working tree."""
         return Path(self._run("rev-parse", "--show-toplevel").strip())
 
     def _has_identity(self) -> bool:
