@@ -6,15 +6,17 @@ to one another and meet only here.
 
 from __future__ import annotations
 
+import threading
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everloop.access.sql import SqlLedger
 from everloop.config import Settings
 from everloop.datasets.sql import SqlDatasets
 from everloop.loop.controller import LoopController
 from everloop.loop.rooms import Rooms
-from everloop.loop.runner import QueuedRequests
 from everloop.loop.scoring import Scorer
 from everloop.loop.sql import LoopTables
 from everloop.monitoring.sql import SqlMonitoring
@@ -27,7 +29,37 @@ from everloop.storage.database import Database
 from everloop.storage.migrations import migrate
 from everloop.tracking.sql import SqlTracking
 
+if TYPE_CHECKING:
+    from everloop.loop.runner import QueuedRequests
+
 ROOMS_WITH_TABLES = ("access", "tracking", "registry", "datasets", "serving", "monitoring", "loop")
+
+
+class _DeferredRequests:
+    """`Requests` that loads the durable runner at the first request: its library takes as long as all else together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: QueuedRequests | None = None
+        self._lock = threading.Lock()
+
+    def tick(self, endpoint: str, at: datetime) -> None:
+        self._requests().tick(endpoint, at)
+
+    def retraining(self, retraining_id: str) -> None:
+        self._requests().retraining(retraining_id)
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+    def _requests(self) -> QueuedRequests:
+        with self._lock:
+            if self._made is None:
+                from everloop.loop.runner import QueuedRequests
+
+                self._made = QueuedRequests(self._settings)
+            return self._made
 
 
 class Platform:
@@ -38,7 +70,7 @@ class Platform:
         settings.home_path.mkdir(parents=True, exist_ok=True)
         self.database = Database(settings.database)
         self.objects = ObjectStore(settings.objects_path)
-        self._requests = QueuedRequests(settings)
+        self._requests = _DeferredRequests(settings)
         migrate(self.database, ROOMS_WITH_TABLES)
 
     @cached_property
