@@ -170,6 +170,13 @@ def test_what_cannot_be_asked_for_is_refused_at_once(site: Site) -> None:
         site.loop.request_retraining("tiny", "../x", MONDAY, "person/ada")
 
 
+def test_a_second_worker_of_the_same_name_is_refused(site: Site) -> None:
+    second = site.work()
+    assert second.wait(PATIENCE_S) == 1
+    site.workers.remove(second)
+    assert "another process holds 'worker-worker-1'" in site.log.read_text()
+
+
 def test_a_worker_that_is_told_to_stop_ends_its_training_and_leaves_it_for_the_next(site: Site) -> None:
     site.ask("interrupted", fifo=str(site.fifo))
     handle = site.stage_waits()

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from everloop.errors import InvalidError
+from everloop.errors import ConflictError, InvalidError
 from everloop.storage.database import Database, Identity, Json, UtcDateTime
 
 
@@ -162,3 +162,15 @@ def test_the_folder_of_a_new_sqlite_file_is_made(tmp_path: Any) -> None:
     with database.read() as connection:
         assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
     database.close()
+
+
+def test_a_name_is_held_by_one_process_at_a_time(database: Database) -> None:
+    other = Database(database.url)
+    with database.claimed("worker-1"):
+        with pytest.raises(ConflictError, match="worker-1"), other.claimed("worker-1"):
+            pass
+        with other.claimed("worker-2"):
+            pass
+    with other.claimed("worker-1"):
+        pass
+    other.close()

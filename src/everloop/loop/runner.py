@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 
+from everloop import refs
 from everloop.config import Settings
 from everloop.errors import EverloopError
 from everloop.loop import candidate, retraining, traffic
@@ -88,7 +89,17 @@ def _config(settings: Settings) -> DBOSConfig:
 
 
 def run_worker(rooms: Rooms, settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT. What was under way is taken up again by the next worker of the same name."""
+    """Work until SIGTERM or SIGINT. What was under way is taken up again by the next worker of the same name.
+
+    Raises:
+        ConflictError: a worker of that name runs already; both would take up the same unfinished work.
+    """
+    refs.check_name(settings.worker_id, "worker")
+    with rooms.database.claimed(f"worker-{settings.worker_id}"):
+        _work(rooms, settings)
+
+
+def _work(rooms: Rooms, settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DontWrapMixin
 
-from everloop.errors import InvalidError
+from everloop.errors import ConflictError, InvalidError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -109,6 +109,35 @@ class Database:
         options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def claimed(self, name: str) -> Iterator[None]:
+        """Hold a name against every other process that uses this database, until the block or this process ends.
+
+        Args:
+            name: letters, digits, dots, dashes and underscores.
+
+        Raises:
+            ConflictError: another process holds it.
+        """
+        taken = ConflictError(f"another process holds {name!r} on this database")
+        if self.is_sqlite:
+            with self.path.with_name(f"{self.path.name}.{name}.claim").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise taken from error
+                yield
+            return
+        # A session's advisory lock ends with its connection, so with the process, however that ends.
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            query = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+            if not connection.execute(query, {"name": name}).scalar_one():
+                raise taken
+            try:
+                yield
+            finally:
+                connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": name})
 
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """Return an INSERT of this database's dialect, which knows `on_conflict_do_nothing` and `…_do_update`."""
