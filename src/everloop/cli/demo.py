@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,8 +52,8 @@ def demo(folder: Path, fast: bool, seed: int, as_json: bool) -> None:
     progress = file.load(fast=fast, seed=seed)
     script = FAST_SCRIPT if fast else YEAR_SCRIPT
     bar = _Bar(as_json=as_json, days=(script.last_day - FIRST_DAY).days + 1)
-    with _stoppable(), bar.shown():
-        summary = _play(folder, settings, file, progress, script, bar)
+    with _stoppable() as look, bar.shown():
+        summary = _play(folder, settings, file, progress, script, bar, look)
     commands = next_commands(folder, settings, summary)
     picture, document = report.write(summary, folder, commands)
     if as_json:
@@ -65,7 +66,13 @@ def demo(folder: Path, fast: bool, seed: int, as_json: bool) -> None:
 
 
 def _play(
-    folder: Path, settings: Settings, file: ProgressFile, progress: Progress, script: Script, bar: _Bar
+    folder: Path,
+    settings: Settings,
+    file: ProgressFile,
+    progress: Progress,
+    script: Script,
+    bar: _Bar,
+    look: Callable[[], None],
 ) -> Summary:
     started = time.perf_counter()
     workspace = stage.make_workspace(folder, bar.say)
@@ -85,7 +92,7 @@ def _play(
             progress.seconds["setup"] = time.perf_counter() - started
             file.save(progress)
         stage.await_endpoint(gateway)
-        player = Player(hub, gateway, world, file, progress, say=bar.say, advance=bar.advance)
+        player = Player(hub, gateway, world, file, progress, say=bar.say, advance=bar.advance, look=look)
         player.play()
         return summarise(hub, progress)
 
@@ -111,17 +118,28 @@ def _use_our_tools() -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the demo as cleanly as Ctrl-C does."""
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C and SIGTERM stop the demo; gives what the demo calls now and then to see whether it has to stop.
+
+    An interrupt that arrives while Python runs a finaliser is printed and forgotten, so it is also remembered here.
+    """
+    asked = threading.Event()
 
     def stop(*_: object) -> None:
+        asked.set()
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    def look() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield look
+        look()
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _Bar:

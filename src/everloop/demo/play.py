@@ -17,13 +17,14 @@ from everloop.demo.progress import Counts, Progress, ProgressFile
 from everloop.demo.stage import ENDPOINT
 from everloop.demo.world import INCIDENT_DAY, Request, World, periods
 from everloop.errors import EverloopError, FailedError, NotFoundError
-from everloop.loop.store import TickOutcome
+from everloop.loop.store import Retraining, TickOutcome
 from everloop.server.client import Hub, actor
 from everloop.storage import HttpClient
 
 Say = Callable[[str], None]
 
 BAD_CHALLENGER = f"{ENDPOINT}-shuffled-labels"
+WAIT_S = 2.0
 ROLLBACK_REASON = "demo: roll back, then forward again"
 
 
@@ -34,6 +35,7 @@ class Player:
         hub, gateway: clients with patience: a process that is starting again is waited for.
         say: tells what happened, a line each.
         advance: told after each period with the number of days it had.
+        look: called before each request and while waiting; raises when the demo has to stop.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Player:
         *,
         say: Say,
         advance: Callable[[int], None],
+        look: Callable[[], None],
     ) -> None:
         self.hub = hub
         self.gateway = gateway
@@ -54,6 +57,7 @@ class Player:
         self.progress = progress
         self.say = say
         self.advance = advance
+        self.look = look
 
     def play(self) -> None:
         """Play every period that is not complete yet, and the last labels."""
@@ -99,6 +103,7 @@ class Player:
                 day += timedelta(days=1)
 
     def _predict(self, request: Request, counts: Counts) -> None:
+        self.look()
         counts.sent += len(request.labels)
         path = f"/v2/models/{ENDPOINT}/infer"
         try:
@@ -153,8 +158,8 @@ class Player:
         at = _midnight(day)
         started = time.perf_counter()
         self.hub.loop.request_tick(ENDPOINT, at)
-        while (outcome := self.hub.loop.tick_outcome(ENDPOINT, at, 10.0)) is None:
-            pass
+        while (outcome := self.hub.loop.tick_outcome(ENDPOINT, at, WAIT_S)) is None:
+            self.look()
         if outcome.error:
             raise FailedError(
                 f"the tick of {day} failed: {outcome.error}", hint="The worker's log has the whole story."
@@ -163,8 +168,13 @@ class Player:
         if outcome.retraining:
             # Life would go on meanwhile; the demo waits, so that the same seed takes the same decisions.
             with self.phase("retraining"):
-                self.hub.await_retraining(outcome.retraining)
+                self._await(outcome.retraining)
         self._tell(day, outcome)
+
+    def _await(self, retraining_id: str) -> Retraining:
+        while (found := self.hub.loop.get_retraining(retraining_id, WAIT_S)).state == "requested":
+            self.look()
+        return found
 
     def _tell(self, day: date, outcome: TickOutcome) -> None:
         for alert in outcome.alerts:
@@ -202,7 +212,7 @@ class Player:
         self.hub.loop.request_retraining(
             ENDPOINT, BAD_CHALLENGER, _midnight(day), actor(), "shuffled labels", overrides
         )
-        done = self.hub.await_retraining(BAD_CHALLENGER)
+        done = self._await(BAD_CHALLENGER)
         self.say(f"{day}: a challenger trained on shuffled labels: {done.state}: {done.message}")
 
     def _roll_back_and_forward(self, day: date) -> None:
