@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import msgspec
-import urllib3
 
 from everloop.errors import FAMILIES, EverloopError, UnavailableError
 
@@ -40,6 +39,10 @@ class HttpClient:
         self.url = url.rstrip("/")
         self.name = name
         self.patience_s = patience_s
+        # Here, because it takes as long to import as all else of a command that asks no server.
+        import urllib3
+
+        self._error = urllib3.exceptions.HTTPError
         self._pool = urllib3.PoolManager(
             maxsize=32, retries=False, timeout=urllib3.Timeout(connect=5.0, read=timeout_s), num_pools=2
         )
@@ -72,7 +75,7 @@ class HttpClient:
                     body=body,
                     headers={"content-type": content_type} if body is not None else {},
                 )
-            except urllib3.exceptions.HTTPError as error:
+            except self._error as error:
                 failure: EverloopError = self._unreachable(error)
             else:
                 if 200 <= answer.status < 300 or answer.status in accept:

@@ -1,0 +1,113 @@
+"""Buckets: bytes by key at a URL, wherever that is. The way to remotes of data.
+
+A bucket knows no hashes: what is put and what is got is checked by those who know what a key promises. `open_bucket`
+finds the kind by the URL; each kind has a file of its own, and the heavy one is loaded when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from everloop.errors import InvalidError
+
+CHUNK_BYTES = 1 << 20
+_CLOUD_SCHEMES = ("s3", "gs", "azure", "abfs", "abfss")
+
+
+class Bucket(Protocol):
+    """Bytes by key. A key is a relative path with `/`, never with an empty part, `.` or `..`.
+
+    Thread-safe, except that `flush` waits until no `put` is under way. Of two that put one key, one wins whole.
+
+    All verbs raise UnavailableError when trying again may help (nobody answers, the network breaks, the server is
+    busy), DeniedError when the credentials do not suffice, and FailedError for what will not change by itself.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where it is, for messages; without secrets."""
+        ...
+
+    @property
+    def is_near(self) -> bool:
+        """A question costs microseconds: the bucket is a folder of this machine."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether there are bytes under the key."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys below a prefix that ends with `/`, in no order; none when there is no such prefix.
+
+        Raises:
+            InvalidError: The bucket cannot list (plain HTTP).
+        """
+        ...
+
+    def get(self, key: str, sink: Callable[[bytes], object]) -> None:
+        """Hand the bytes under a key to the sink, chunk by chunk. After an error the sink may have had some of them.
+
+        Raises:
+            NotFoundError: There are none.
+        """
+        ...
+
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+        """Put bytes under a key, all or none: an error of `data` itself leaves the key as it was.
+
+        They are there for everyone and durable when `flush` has returned, and maybe before.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Wait until all that was put is there for everyone, and durable."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove keys; one that is not there is passed over."""
+        ...
+
+
+def open_bucket(url: str, options: Mapping[str, str]) -> Bucket:
+    """The bucket at a URL. Nothing is asked of it yet.
+
+    Args:
+        url: A path, or `file://`, `s3://`, `gs://`, `azure://`, `http://`, `https://` and what follows.
+        options: By DVC's names for them: `endpointurl`, `region`, `access_key_id`, `user`, ...
+
+    Raises:
+        InvalidError: There are no buckets of that kind, or an option is not supported.
+        NotInstalledError: The kind needs an extra.
+    """
+    parts = urlsplit(url)
+    scheme = parts.scheme if parts.netloc or parts.scheme == "file" else ""
+    if scheme in ("", "file"):
+        from everloop.storage.folder import Folder
+
+        return Folder(Path(parts.path if scheme else url))
+    if scheme in ("http", "https"):
+        from everloop.storage.website import Website
+
+        return Website(url, options)
+    if scheme in _CLOUD_SCHEMES:
+        from everloop.storage.cloud import Cloud
+
+        return Cloud(url, options)
+    raise InvalidError(
+        f"remotes at {scheme}:// are not supported; found {parts.scheme}://{parts.hostname}",
+        hint=f"supported are paths, http(s):// for reading and {', '.join(f'{name}://' for name in _CLOUD_SCHEMES)}",
+    )
+
+
+def is_key(key: str) -> bool:
+    """Whether the text can be a key: it never leads out of the bucket."""
+    return bool(key) and "\0" not in key and not any(part in ("", ".", "..") for part in key.split("/"))
+
+
+def chunks_of(data: bytes | Iterable[bytes]) -> Iterable[bytes]:
+    """The bytes as chunks, in either form."""
+    return (data,) if isinstance(data, bytes) else data

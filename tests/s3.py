@@ -1,0 +1,56 @@
+"""A real S3 protocol for tests: moto's server, in a process of its own on a free loopback port."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import urllib3
+
+KEYS = {"access_key_id": "someone", "secret_access_key": "secret", "region": "us-east-1"}
+
+
+class S3Server:
+    """A running server. Buckets are made by name; they go with the server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def make_bucket(self, name: str) -> str:
+        """Make a bucket and return its URL."""
+        answer = urllib3.request("PUT", f"{self.url}/{name}", retries=False)
+        assert answer.status == 200, answer.data
+        return f"s3://{name}"
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What a remote on it needs."""
+        return {"endpointurl": self.url, **KEYS}
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Start a server, and end it with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        said = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stderr)
+        url = next(match[0] for match in said if match)
+        # It tells of each request, and would stop when nobody listened.
+        listener = threading.Thread(target=process.stderr.read)
+        listener.start()
+        yield S3Server(url)
+    finally:
+        process.kill()
+        process.wait()
+    listener.join()
+    process.stderr.close()

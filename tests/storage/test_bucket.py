@@ -1,0 +1,252 @@
+"""The promises of `Bucket`, over every kind that can be written; and reading from a plain web server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from everloop.errors import DeniedError, FailedError, InvalidError, NotFoundError, UnavailableError
+from everloop.storage.bucket import Bucket, open_bucket
+from tests.s3 import KEYS, S3Server, s3_server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "s3"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
+    if request.param == "folder":
+        return open_bucket(str(tmp_path / "bucket"), {})
+    server: S3Server = request.getfixturevalue("s3")
+    name = hashlib.md5(str(tmp_path).encode()).hexdigest()
+    return open_bucket(server.make_bucket(name) + "/some/folder", server.options)
+
+
+def read(bucket: Bucket, key: str) -> bytes:
+    chunks: list[bytes] = []
+    bucket.get(key, chunks.append)
+    return b"".join(chunks)
+
+
+def test_what_was_put_is_there(bucket: Bucket) -> None:
+    assert not bucket.exists("a/ü b")
+    bucket.put("a/ü b", b"one")
+    bucket.put("empty", b"")
+    bucket.put("a/chunks", iter([b"x" * 1000, b"", b"y" * 1000]))
+    bucket.flush()
+    assert bucket.exists("a/ü b")
+    assert not bucket.exists("a")
+    assert read(bucket, "a/ü b") == b"one"
+    assert read(bucket, "empty") == b""
+    assert read(bucket, "a/chunks") == b"x" * 1000 + b"y" * 1000
+
+
+def test_a_large_object_goes_in_parts_and_comes_back(bucket: Bucket) -> None:
+    part = bytes(range(256)) * 4096
+    bucket.put("large", (part for _ in range(20)))
+    bucket.flush()
+    digest = hashlib.md5()
+    bucket.get("large", digest.update)
+    assert digest.hexdigest() == hashlib.md5(part * 20).hexdigest()
+
+
+def test_keys_are_listed_by_folder(bucket: Bucket) -> None:
+    for key in ("a/1", "a/b/2", "ab/3", "4"):
+        bucket.put(key, b"x")
+    bucket.flush()
+    assert set(bucket.keys("a/")) == {"a/1", "a/b/2"}
+    assert list(bucket.keys("none/")) == []
+
+
+def test_put_again_replaces(bucket: Bucket) -> None:
+    for data in (b"one", b"two"):
+        bucket.put("a", data)
+        bucket.flush()
+    assert read(bucket, "a") == b"two"
+
+
+def test_data_that_break_off_leave_the_key_as_it_was(bucket: Bucket) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x" * (12 << 20)
+        raise FailedError("the source is damaged")
+
+    bucket.put("a", b"before")
+    with pytest.raises(FailedError, match="the source is damaged"):
+        bucket.put("a", broken())
+    bucket.flush()
+    assert read(bucket, "a") == b"before"
+    assert [key for key in bucket.keys("") if not key.startswith(".")] == ["a"]
+
+
+def test_deleted_keys_are_gone_and_missing_ones_passed_over(bucket: Bucket) -> None:
+    bucket.put("a", b"x")
+    bucket.flush()
+    bucket.delete(["a", "none"])
+    assert not bucket.exists("a")
+    with pytest.raises(NotFoundError, match="a is not in"):
+        read(bucket, "a")
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/../b", "..", "a//b", "a/\0"])
+def test_a_key_that_leaves_the_bucket_is_refused(bucket: Bucket, key: str) -> None:
+    for verb in (lambda: bucket.exists(key), lambda: bucket.put(key, b""), lambda: read(bucket, key)):
+        with pytest.raises(InvalidError, match="is no key"):
+            verb()
+
+
+def test_threads_put_together(bucket: Bucket) -> None:
+    def put(part: int) -> None:
+        for number in range(20):
+            bucket.put(f"{part}/{number}", b"x")
+
+    threads = [threading.Thread(target=put, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bucket.flush()
+    assert len({key for part in range(4) for key in bucket.keys(f"{part}/")}) == 80
+
+
+def test_objects_of_a_folder_are_read_only_and_leave_nothing_beside(tmp_path: Path) -> None:
+    bucket = open_bucket(tmp_path.as_uri(), {})
+    bucket.put("a/b", b"x")
+    bucket.flush()
+    assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o444
+    assert list((tmp_path / ".everloop-incoming").iterdir()) == []
+
+
+def test_a_missing_cloud_bucket_is_told(s3: S3Server) -> None:
+    missing = open_bucket("s3://nobody-made-this", s3.options)
+    assert not missing.exists("a")
+    with pytest.raises(FailedError, match="the bucket does not exist"):
+        missing.put("a", b"x")
+
+
+def test_a_cloud_that_does_not_answer_is_told() -> None:
+    gone = open_bucket("s3://b", {"endpointurl": "http://127.0.0.1:1", "access_key_id": "a", "secret_access_key": "b"})
+    with pytest.raises(UnavailableError, match="s3://b"):
+        gone.exists("a")
+
+
+def test_keys_come_from_the_profile_that_is_named(s3: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("[team]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    (tmp_path / "config").write_text("[profile team]\nregion = us-east-1\n[profile far]\nrole_arn = x\n")
+    files = {"credentialpath": str(tmp_path / "credentials"), "configpath": str(tmp_path / "config")}
+    url = s3.make_bucket("profiled")
+    bucket = open_bucket(url, {"endpointurl": s3.url, "profile": "team", **files})
+    bucket.put("a", b"x")
+    assert bucket.exists("a")
+    with pytest.raises(InvalidError, match="signs in elsewhere"):
+        open_bucket(url, {"profile": "far", **files})
+    with pytest.raises(NotFoundError, match="no AWS profile 'none'"):
+        open_bucket(url, {"profile": "none", **files})
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("ssh://host/path", {}, "ssh:// are not supported"),
+        ("s3://b", {"acl": "public-read"}, "option acl"),
+        ("http://h/x", {"auth": "digest"}, "auth = digest"),
+    ],
+)
+def test_what_is_not_supported_is_named(url: str, options: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        open_bucket(url, options)
+
+
+class _Site(BaseHTTPRequestHandler):
+    """One object for who knows the password; an overloaded one; one that breaks off."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        wanted = "Basic " + base64.b64encode(b"me:word").decode()
+        status, body = {"/data/a/%C3%BC": (200, b"hello"), "/data/busy": (503, b""), "/data/cut": (200, b"hel")}.get(
+            self.path, (404, b"")
+        )
+        if self.headers.get("authorization") != wanted:
+            status, body = 401, b""
+        self.send_response(status)
+        self.send_header("content-length", str(len(body) + 2 * (self.path == "/data/cut")))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+        self.close_connection = self.path == "/data/cut"
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, *_: object) -> None:
+        """Tests are silent."""
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}/data"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_web_server_is_read_from(site: str) -> None:
+    bucket = open_bucket(f"http://me:word@{site}", {})
+    assert "word" not in bucket.url
+    assert bucket.exists("a/ü")
+    assert not bucket.exists("b")
+    assert read(bucket, "a/ü") == b"hello"
+    with pytest.raises(NotFoundError):
+        read(bucket, "b")
+    with pytest.raises(UnavailableError, match="503"):
+        read(bucket, "busy")
+    with pytest.raises(UnavailableError):
+        read(bucket, "cut")
+    for verb in (lambda: bucket.put("a", b""), lambda: bucket.delete(["a"]), lambda: bucket.keys("a/")):
+        with pytest.raises(InvalidError, match="web server"):
+            verb()
+
+
+def test_a_web_server_that_refuses_names_the_password(site: str) -> None:
+    bucket = open_bucket(f"http://{site}", {"user": "me", "password": "wrong"})
+    with pytest.raises(DeniedError, match="password"):
+        bucket.exists("a/ü")
+    assert open_bucket(
+        f"http://{site}",
+        {"auth": "custom", "custom_auth_header": "authorization", "password": "Basic bWU6d29yZA=="},
+    ).exists("a/ü")
+
+
+def test_a_web_server_that_is_gone_is_told() -> None:
+    with pytest.raises(UnavailableError, match="does not answer"):
+        open_bucket("http://127.0.0.1:1/x", {}).exists("a")
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Accepts connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("kind", ["http", "s3"])
+def test_a_server_that_never_answers_is_given_up(silent_port: int, kind: str) -> None:
+    there = f"http://127.0.0.1:{silent_port}"
+    options = {"read_timeout": "0.1", "endpointurl": there, **KEYS} if kind == "s3" else {"read_timeout": "0.1"}
+    bucket = open_bucket("s3://b" if kind == "s3" else there, options)
+    with pytest.raises(UnavailableError):
+        bucket.exists("a")
