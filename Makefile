@@ -4,6 +4,8 @@ UV_VERSION := 0.13.8
 BOOT := .venv-uv
 UV := $(BOOT)/bin/uv
 export UV_PYTHON_DOWNLOADS := never
+# Images often set it; then every process compiles every module it imports again, seconds for scikit-learn.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup lint test bench demo soak clean
 

@@ -40,6 +40,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     schedule_s: float = 60.0
     """Seconds between the loop's own ticks; 0 when ticks are asked for from outside, as the demo does."""
     log_level: str = "info"
+    trash_days: float = 7.0
+    """Days for which `ever undo` can bring back what a command replaced or removed."""
+    trash_operations: int = 10
+    """Number of such commands that are remembered."""
 
     @property
     def home_path(self) -> Path:

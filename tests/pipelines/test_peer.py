@@ -137,7 +137,7 @@ def test_ever_accepts_what_dvc_made(by_dvc: Path) -> None:
     shutil.rmtree(by_dvc / "data")
     shutil.rmtree(by_dvc / "model")
     (by_dvc / "one.txt").unlink()
-    assert set(pipelines.checkout(workspace).restored) == {"data", "model", "one.txt"}
+    assert set(workspace.checkout().restored) == {"data", "model", "one.txt"}
     assert pipelines.repro(workspace).ran == ()
     assert pipelines.status(workspace) == {}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from everloop.errors import ConflictError, FailedError, InvalidError
 from everloop.workspace import Workspace
 from everloop.workspace.cache import Cache
+from everloop.workspace.state import identity
 
 HELLO = "5d41402abc4b2a76b9719d911017c592"
 
@@ -134,3 +136,60 @@ def test_unknown_link_type_is_refused(workspace: Workspace) -> None:
     (workspace.root / ".dvc/config").write_text("[cache]\n    type = softlink\n")
     with pytest.raises(InvalidError, match="softlink"):
         _ = workspace.cache
+
+
+def test_absent_objects_are_found_in_full_and_in_small_folders(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, ["copy"])
+    there = [f"aa{number:030x}" for number in range(20)] + [f"bb{number:030x}" for number in range(2)]
+    for md5 in there:
+        cache.path(md5).parent.mkdir(parents=True, exist_ok=True)
+        cache.path(md5).touch()
+    gone = {"aa" + "f" * 30, "bb" + "f" * 30, *(f"cc{number:030x}" for number in range(20))}
+    assert cache.absent([*there, *gone]) == gone
+
+
+def test_stamp_changes_with_every_object_and_not_without(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, ["copy"])
+    stored = cache.path(HELLO)
+    stored.parent.mkdir(parents=True)
+    assert cache.stamp() == b"", "so soon after a change, a second one would not show"
+    seen = []
+    for age_ns in (10**11, 10**10):
+        os.utime(stored.parent, ns=(10**18 - age_ns, 10**18 - age_ns))
+        seen += [cache.stamp(), cache.stamp()]
+    assert seen[0] == seen[1] != seen[2] == seen[3]
+    assert b"" not in seen
+
+
+def test_object_that_vanishes_after_it_was_seen_is_missed(workspace: Workspace) -> None:
+    (workspace.root / "d").mkdir()
+    (workspace.root / "d/x").write_text("hello")
+    workspace.add(["d"])
+    stored = workspace.cache.path(HELLO)
+    for folder in stored.parent.parent.iterdir():
+        os.utime(folder, ns=(10**18, 10**18))
+    assert workspace.status() == {}
+    assert workspace.status() == {}, "known by the stamp"
+    stored.unlink()
+    assert workspace.status() == {"d.dvc": {"d": "not in cache"}}
+
+
+def test_copied_bytes_are_those_that_were_hashed_also_of_a_large_file(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", ["copy"])
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(1 << 20) * 17 + b"end")
+    md5 = keep(cache, path)
+    assert cache.path(md5).read_bytes() == path.read_bytes()
+    assert hashlib.md5(path.read_bytes()).hexdigest() == md5
+    assert cache.path(md5).stat().st_mode & 0o777 == 0o444
+
+
+def test_equal_files_are_stored_once(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", ["copy"])
+    paths = [tmp_path / str(number) for number in range(200)]
+    for path in paths:
+        path.write_text("hello")
+    with cache.incoming() as incoming:
+        md5s = incoming.add_files(paths, lambda path: (str(path), identity(path.stat())))
+    assert set(md5s) == {HELLO}
+    assert list(cache.path(HELLO).parent.iterdir()) == [cache.path(HELLO)]

@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,15 @@ def test_directory_object_comes_back(files: dict[str, str]) -> None:
     assert hashing.decode_directory(hashing.encode_directory(files), "it") == files
 
 
+@pytest.mark.parametrize("n_files", [0, 1, 4095, 4096, 4097, 9000])
+def test_listing_larger_than_a_piece_is_what_json_writes(n_files: int) -> None:
+    files = {f'd/{number} "ü"': hashlib.md5(str(number).encode()).hexdigest() for number in range(n_files)}
+    listed = [{"md5": files[path], "relpath": path} for path in sorted(files)]
+    encoded = hashing.encode_directory(files)
+    assert encoded == json.dumps(listed).encode()
+    assert hashing.directory_md5_of(files) == hashing.directory_md5(encoded)
+
+
 @given(LISTINGS, st.randoms())
 def test_order_and_further_keys_of_a_directory_object_do_not_matter(files: dict[str, str], random: object) -> None:
     entries = [{"relpath": path, "size": 3, "md5": md5} for path, md5 in files.items()]
@@ -60,3 +71,27 @@ def test_bytes_are_hashed_on_their_way(data: bytes) -> None:
     sink = io.BytesIO()
     assert hashing.md5_of_stream(io.BytesIO(data), sink) == (hashlib.md5(data).hexdigest(), len(data))
     assert sink.getvalue() == data
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 1 << 20, (8 << 20) + 1])
+def test_copy_has_the_bytes_that_were_hashed(tmp_path: Path, size_bytes: int) -> None:
+    data = os.urandom(size_bytes)
+    (tmp_path / "source").write_bytes(data)
+    with (tmp_path / "source").open("rb", buffering=0) as source, (tmp_path / "copy").open("wb", buffering=0) as copy:
+        assert hashing.md5_of_copy(source.fileno(), copy.fileno(), size_bytes) == hashlib.md5(data).hexdigest()
+    assert (tmp_path / "copy").read_bytes() == data
+
+
+def test_failure_of_the_writing_thread_is_raised(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(bytes(9 << 20))
+    with (
+        (tmp_path / "source").open("rb", buffering=0) as source,
+        (tmp_path / "source").open("rb", buffering=0) as unwritable,
+        pytest.raises(OSError, match="Bad file descriptor"),
+    ):
+        hashing.md5_of_copy(source.fileno(), unwritable.fileno(), 9 << 20)
+
+
+def test_name_that_is_no_utf8_comes_back() -> None:
+    files = {"a\udcff": "a" * 32}
+    assert hashing.decode_directory(hashing.encode_directory(files), "it") == files

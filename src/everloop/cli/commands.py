@@ -11,6 +11,45 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "add": ("Workspace", "everloop.cli.workspace", "add", "Put files or folders under version."),
     "status": ("Workspace", "everloop.cli.workspace", "status", "Say what changed since the last add or repro."),
     "checkout": ("Workspace", "everloop.cli.workspace", "checkout", "Put versioned files back in place."),
+    "diff": ("Workspace", "everloop.cli.history", "diff", "Say which data differ between revisions."),
+    "data": ("Workspace", "everloop.cli.history", "data", "Compare last commit, records and data."),
+    "push": ("Remotes", "everloop.cli.remotes", "push", "Bring data to a remote."),
+    "pull": ("Remotes", "everloop.cli.remotes", "pull", "Bring data from a remote and put them in place."),
+    "fetch": ("Remotes", "everloop.cli.remotes", "fetch", "Bring data from a remote into the cache."),
+    "remote": ("Remotes", "everloop.cli.settings", "remote", "Say where data are kept for others."),
+    "config": ("Remotes", "everloop.cli.settings", "config", "Get or set an option of the configuration."),
+    "cache": ("Remotes", "everloop.cli.settings", "cache", "Say where the cache lies."),
+    "remove": ("Workspace", "everloop.cli.upkeep", "remove", "Take data out of version."),
+    "move": ("Workspace", "everloop.cli.upkeep", "move", "Rename data with their .dvc file."),
+    "commit": (
+        "Workspace",
+        "everloop.cli.upkeep",
+        "commit",
+        "Record the workspace as it is, run nothing.",
+    ),
+    "unprotect": (
+        "Workspace",
+        "everloop.cli.upkeep",
+        "unprotect",
+        "Let files be edited that share the cache's bytes.",
+    ),
+    "gc": ("Upkeep", "everloop.cli.upkeep", "gc", "Remove from the cache what nothing needs."),
+    "undo": ("Upkeep", "everloop.cli.upkeep", "undo", "Bring back what checkout, gc or remove took."),
+    "verify": ("Upkeep", "everloop.cli.upkeep", "verify", "Hash the cache again, move damaged objects aside."),
+    "doctor": ("Upkeep", "everloop.cli.upkeep", "doctor", "Look at everything the workspace stands on."),
+    "check-ignore": ("Upkeep", "everloop.cli.upkeep", "check_ignore", "Tell which paths a .dvcignore file excludes."),
+    "root": ("Upkeep", "everloop.cli.upkeep", "root", "Print the workspace's folder."),
+    "version": ("Upkeep", "everloop.cli.upkeep", "version", "Print versions and places."),
+    "install": ("Git", "everloop.cli.githooks", "install", "Let Git call Everloop: hooks and merge driver."),
+    "git-hook": ("Git", "everloop.cli.githooks", "git_hook", "What Git's hooks call."),
+    "merge-driver": ("Git", "everloop.cli.githooks", "merge_driver", "What Git calls to merge .dvc and dvc.lock."),
+    "list": ("Sources", "everloop.cli.sources", "list_command", "List what a repository has, files and data."),
+    "du": ("Sources", "everloop.cli.sources", "du", "Tell how much space data take."),
+    "get": ("Sources", "everloop.cli.sources", "get_command", "Bring data of a repository here."),
+    "get-url": ("Sources", "everloop.cli.sources", "get_url", "Bring a file from an address here."),
+    "import": ("Sources", "everloop.cli.sources", "import_command", "Bring data of a repository, and track them."),
+    "import-url": ("Sources", "everloop.cli.sources", "import_url", "Bring a file from an address, and track it."),
+    "update": ("Sources", "everloop.cli.sources", "update", "Bring imported data up to date."),
     "repro": ("Pipeline", "everloop.cli.pipelines", "repro", "Run the stages whose inputs changed."),
     "metrics": ("Pipeline", "everloop.cli.pipelines", "metrics", "Show the metrics of the pipeline."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
@@ -32,6 +71,9 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "worker": ("Platform", "everloop.cli.platform", "worker", "Run a worker in this terminal."),
     "gateway": ("Platform", "everloop.cli.platform", "gateway", "Run a gateway in this terminal."),
 }
+
+# Short names that DVC has too.
+ALIASES = {"rm": "remove", "mv": "move", "ls": "list"}
 
 INTRODUCTION = """\
 Everloop runs the whole loop of a model in production.

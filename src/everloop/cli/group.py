@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
 import click
 
 from everloop import __version__
-from everloop.cli.commands import COMMANDS, help_text
+from everloop.cli.commands import ALIASES, COMMANDS, help_text
 from everloop.errors import EverloopError
+
+_OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
+)
 
 
 class LazyGroup(click.Group):
@@ -19,6 +24,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         _, module, attribute, _ = COMMANDS[cmd_name]
@@ -47,6 +53,13 @@ def run() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
+    except OSError as error:
+        # The machine's own limits are no fault of the program, and a traceback helps nobody: what, and where.
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(click.style("error: ", fg="red") + f"{error.strerror}{where}", err=True)
+        sys.exit(1)
     except EverloopError as error:
         click.echo(click.style("error: ", fg="red") + error.message, err=True)
         if error.hint:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option
-from everloop.pipelines import checkout as restore_all
+from everloop.cli.remotes import show_cloud_status, transfer_options
 from everloop.pipelines import status as status_of_all
 from everloop.workspace import Content, Workspace
 
@@ -16,21 +18,44 @@ from everloop.workspace import Content, Workspace
 @click.command()
 @click.argument("folder", default=".", type=click.Path(file_okay=False))
 @click.option("--no-scm", is_flag=True, help="Do without Git.")
+@click.option("--subdir", is_flag=True, help="FOLDER is a part of a larger Git repository.")
+@click.option("-f", "--force", is_flag=True, help="Begin anew where there is a workspace already; the cache stays.")
 @json_option
-def init(folder: str, no_scm: bool, as_json: bool) -> None:
+def init(folder: str, no_scm: bool, subdir: bool, force: bool, as_json: bool) -> None:
     """Make FOLDER a workspace, and a Git repository unless it is in one."""
-    workspace = Workspace.init(folder, scm=not no_scm)
+    if no_scm and subdir:
+        raise click.UsageError("--subdir is a part of a Git repository, so it cannot go with --no-scm")
+    workspace = Workspace.init(folder, scm=not no_scm, subdir=subdir, force=force)
     emit({"root": str(workspace.root)}, as_json=as_json, text=f"made the workspace {workspace.root}")
     hint("ever add DATA")
 
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True)
+@click.option("--glob", is_flag=True, help="TARGETS are patterns; ** is any depth.")
+@click.option("-o", "--out", metavar="PATH", help="Copy the one target, from anywhere, to this path first.")
+@click.option("--no-commit", is_flag=True, help="Record the hashes only; `ever commit` takes the bytes later.")
+@click.option("-f", "--force", is_flag=True, help="Replace what lies at --out; `ever undo` brings it back.")
+@click.option("-R", "--recursive", is_flag=True, help="Each file of a folder gets a .dvc file of its own.")
 @json_option
-def add(targets: tuple[str, ...], as_json: bool) -> None:
-    """Put files or folders under version: their bytes into the cache, a .dvc file beside them for Git."""
+def add(
+    targets: tuple[str, ...], glob: bool, out: str | None, no_commit: bool, force: bool, recursive: bool, as_json: bool
+) -> None:
+    """Put files or folders under version: their bytes into the cache, a .dvc file beside them for Git.
+
+    A path inside a tracked folder changes that entry alone; the rest of the folder need not be there.
+    """
+    if out is not None and (len(targets) != 1 or glob or recursive):
+        raise click.UsageError("--out takes one target, without --glob and --recursive")
     workspace = Workspace.open()
-    report = workspace.add(_absolute(targets))
+    report = workspace.add(
+        _absolute(targets),
+        glob=glob,
+        out=str(Path(out).absolute()) if out else None,
+        commit=not no_commit,
+        force=force,
+        recursive=recursive,
+    )
     lines = [f"added {out.path} ({_size(out.content)})" for file in report.added for out in file.outs]
     lines += [f"{out.path} did not change" for file in report.unchanged for out in file.outs]
     emit(report, as_json=as_json, text=lines)
@@ -39,12 +64,26 @@ def add(targets: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
+@transfer_options
+@click.option("-c", "--cloud", is_flag=True, help="Compare the cache with a remote instead.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; exit 1 when something changed.")
+@click.option("--no-updates", is_flag=True, help="Accepted for DVC's sake: imports are never looked up.")
 @json_option
-def status(as_json: bool) -> None:
-    """Say what changed since the last add or repro."""
+def status(targets: tuple[str, ...], cloud: bool, quiet: bool, no_updates: bool, as_json: bool, **words: Any) -> None:
+    """Say what changed since the last add or repro, or with --cloud how the cache and a remote differ."""
+    del no_updates
+    if cloud or words["remote"]:
+        show_cloud_status(targets, quiet=quiet, as_json=as_json, words=words)
+        return
+    if targets or any(words.values()):
+        raise click.UsageError("TARGETS and options of remotes go with --cloud")
     workspace = Workspace.open()
     found = status_of_all(workspace)
     lines = [line for address, entries in found.items() for line in _described(address, entries)]
+    if quiet:
+        if found:
+            sys.exit(1)
+        return
     emit(found, as_json=as_json, text=lines or "data and pipelines are up to date")
     if found:
         hint("ever add DATA (new data), ever repro (stages), or ever checkout (back to what is recorded)")
@@ -53,14 +92,23 @@ def status(as_json: bool) -> None:
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Overwrite changes that are nowhere else.")
+@click.option("--rev", metavar="REV", help="Put back the data of a Git revision; the records stay as they are.")
+@click.option("--allow-missing", is_flag=True, help="Pass over data that are not in the cache.")
 @json_option
-def checkout(targets: tuple[str, ...], force: bool, as_json: bool) -> None:
-    """Put versioned files back in place, as the .dvc files and dvc.lock say."""
-    workspace = Workspace.open()
-    report = restore_all(workspace, _absolute(targets) or None, force=force)
+def checkout(targets: tuple[str, ...], force: bool, rev: str | None, allow_missing: bool, as_json: bool) -> None:
+    """Put versioned files back in place, as the .dvc files and dvc.lock say.
+
+    \b
+    Example:
+      ever checkout data/flights
+      ever checkout --rev v1.0 data/flights
+    """
+    workspace = open_workspace()
+    report = workspace.checkout(_absolute(targets) or None, force=force, rev=rev, allow_missing=allow_missing)
     lines = [f"restored {path}" for path in report.restored]
+    lines += [f"passed over {path}, which is not whole in the cache" for path in report.missing]
     emit(report, as_json=as_json, text=lines or "nothing to restore")
-    hint("ever status")
+    hint("ever add DATA (keep the older data), or ever checkout (back to the records)" if rev else "ever status")
 
 
 def _absolute(targets: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,8 @@ from everloop.pipelines.measures import load_metrics, load_params, read_metrics,
 from everloop.pipelines.params import parse_assignments, set_params
 from everloop.pipelines.record import record
 from everloop.pipelines.repro import repro
-from everloop.pipelines.status import checkout, status
+from everloop.pipelines.status import status
+from everloop.pipelines.targets import data_targets
 from everloop.pipelines.values import Event, EventKind, Outcome, Report, Stage, StageReport
 
 __all__ = [
@@ -17,7 +18,7 @@ __all__ = [
     "Report",
     "Stage",
     "StageReport",
-    "checkout",
+    "data_targets",
     "load_metrics",
     "load_params",
     "parse_assignments",

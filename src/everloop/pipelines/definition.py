@@ -11,13 +11,14 @@ import string
 from pathlib import PurePosixPath
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap
-
 from everloop.errors import InvalidError
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, OutKind, ParamsFile, Stage, StageOut, StagePath
 from everloop.workspace import Workspace
 from everloop.workspace.dvcfile import inside
-from everloop.workspace.yamlfile import load_editable_mapping
+from everloop.workspace.yamlfile import parse_editable_mapping, parse_simple, read_text
+
+# As the YAML reader makes it; with the lines of its keys when the slow one has read it.
+Mapping = dict[Any, Any]
 
 _TEMPLATE = re.compile(r"(?<!\\)\$\{")
 _TOP_KEYS = {"stages", "params", "metrics"}
@@ -55,25 +56,37 @@ def read(workspace: Workspace, file: str) -> Definition:
     Raises:
         InvalidError: Something is malformed or not supported; names the file, the line, the stage and the key.
     """
-    data = load_editable_mapping(workspace.root / file)
+    path = workspace.root / file
+    text = read_text(path)
+    data = parse_simple(text)
+    if isinstance(data, dict):
+        try:
+            return _definition(data, file)
+        except InvalidError:
+            # Read again, by the slow reader that knows the lines: the message is to name one.
+            return _definition(parse_editable_mapping(text, path), file)
+    return _definition(parse_editable_mapping(text, path), file)
+
+
+def _definition(data: Mapping, file: str) -> Definition:
     _check_keys(data, _TOP_KEYS, _TOP_UNSUPPORTED, file, "")
     folder = PurePosixPath(file).parent
     listed: dict[str, list[str]] = {}
     for key in ("params", "metrics"):
         names = _strings(data, key, file, "")
         listed[key] = [inside(folder, name, _where(file, data, key, "")) for name in names]
-    stages = data.get("stages") or CommentedMap()
-    if not isinstance(stages, CommentedMap):
+    stages = data.get("stages") or {}
+    if not isinstance(stages, dict):
         raise InvalidError(f"{_where(file, data, 'stages', '')}: must be a mapping of names to stages")
     return Definition([_stage(stages, name, file) for name in stages], **listed)
 
 
-def _stage(stages: CommentedMap, name: Any, file: str) -> Stage:
+def _stage(stages: Mapping, name: Any, file: str) -> Stage:
     data = stages[name]
     where = _where(file, stages, name, "")
     if not isinstance(name, str) or not name or _FORBIDDEN_IN_NAMES & set(name):
         raise InvalidError(f"{where}: a stage's name has only letters, digits, - and _; found {name!r}")
-    if not isinstance(data, CommentedMap):
+    if not isinstance(data, dict):
         raise InvalidError(f"{where}: a stage must be a mapping of keys, found {type(data).__name__}")
     _check_keys(data, _STAGE_KEYS, _STAGE_UNSUPPORTED, file, name)
     _refuse_templates(data, file, name)
@@ -93,7 +106,7 @@ def _stage(stages: CommentedMap, name: Any, file: str) -> Stage:
     )
 
 
-def _command(data: CommentedMap, file: str, stage: str) -> str | tuple[str, ...]:
+def _command(data: Mapping, file: str, stage: str) -> str | tuple[str, ...]:
     command = data.get("cmd")
     if isinstance(command, str) and command.strip():
         return _text(command)
@@ -103,7 +116,7 @@ def _command(data: CommentedMap, file: str, stage: str) -> str | tuple[str, ...]
     raise InvalidError(f"{where}: cmd must be a shell command or a list of them, found {command!r}")
 
 
-def _params(data: CommentedMap, base: PurePosixPath, file: str, stage: str) -> tuple[ParamsFile, ...]:
+def _params(data: Mapping, base: PurePosixPath, file: str, stage: str) -> tuple[ParamsFile, ...]:
     where = _where(file, data, "params", stage)
     keys: dict[str, list[str] | None] = {}
     for item in _list(data, "params", file, stage):
@@ -132,7 +145,7 @@ def _extend(keys: dict[str, list[str] | None], name: str, wanted: list[str] | No
     keys[name] = None if known is None or not wanted else known + wanted
 
 
-def _outs(data: CommentedMap, kind: OutKind, base: PurePosixPath, file: str, stage: str) -> list[StageOut]:
+def _outs(data: Mapping, kind: OutKind, base: PurePosixPath, file: str, stage: str) -> list[StageOut]:
     allowed = _OUT_OPTIONS | (_PLOT_OPTIONS if kind is OutKind.PLOT else {})
     where = _where(file, data, kind, stage)
     outs = []
@@ -171,7 +184,7 @@ def _path(base: PurePosixPath, text: str, where: str) -> StagePath:
     return StagePath(written=text, path=path)
 
 
-def _check_keys(data: CommentedMap, known: set[str], unsupported: set[str], file: str, stage: str) -> None:
+def _check_keys(data: Mapping, known: set[str], unsupported: set[str], file: str, stage: str) -> None:
     for key in data:
         if key in unsupported:
             raise InvalidError(f"{_where(file, data, key, stage)} is not supported yet")
@@ -180,7 +193,7 @@ def _check_keys(data: CommentedMap, known: set[str], unsupported: set[str], file
             raise InvalidError(f"{where}: the key {key!r} is not known{_suggestion(str(key), known)}")
 
 
-def _refuse_templates(data: CommentedMap, file: str, stage: str) -> None:
+def _refuse_templates(data: Mapping, file: str, stage: str) -> None:
     for key, value in data.items():
         for text in _all_strings(value):
             if _TEMPLATE.search(text):
@@ -200,7 +213,7 @@ def _all_strings(value: Any) -> list[str]:
     return []
 
 
-def _list(data: CommentedMap, key: str, file: str, stage: str) -> list[Any]:
+def _list(data: Mapping, key: str, file: str, stage: str) -> list[Any]:
     value = data.get(key)
     if value is None:
         return []
@@ -209,7 +222,7 @@ def _list(data: CommentedMap, key: str, file: str, stage: str) -> list[Any]:
     return value
 
 
-def _strings(data: CommentedMap, key: str, file: str, stage: str) -> list[str]:
+def _strings(data: Mapping, key: str, file: str, stage: str) -> list[str]:
     items = _list(data, key, file, stage)
     for item in items:
         if not isinstance(item, str):
@@ -217,7 +230,7 @@ def _strings(data: CommentedMap, key: str, file: str, stage: str) -> list[str]:
     return [_text(item) for item in items]
 
 
-def _typed(data: CommentedMap, key: str, kind: type, default: Any, file: str, stage: str) -> Any:
+def _typed(data: Mapping, key: str, kind: type, default: Any, file: str, stage: str) -> Any:
     value = data.get(key, default)
     if not isinstance(value, kind):
         raise InvalidError(f"{_where(file, data, key, stage)}: must be {_spoken(kind)}, found {value!r}")
@@ -229,8 +242,9 @@ def _text(value: str) -> str:
     return str(value).replace("\\${", "${")
 
 
-def _where(file: str, data: CommentedMap, key: Any, stage: str) -> str:
-    line = f", line {data.lc.key(key)[0] + 1}" if key in (data.lc.data or {}) else ""
+def _where(file: str, data: Mapping, key: Any, stage: str) -> str:
+    places = getattr(data, "lc", None)
+    line = f", line {places.key(key)[0] + 1}" if places is not None and key in (places.data or {}) else ""
     return f"{file}{line}: {f'stage {stage}: ' if stage else ''}{key}"
 
 

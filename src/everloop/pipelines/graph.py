@@ -60,7 +60,7 @@ class Graph:
         Raises:
             NotFoundError: A target is none of them.
         """
-        wanted = self._order if targets is None else [self._resolve(target) for target in targets]
+        wanted = self._order if targets is None else [self.resolve(target) for target in targets]
         reached: set[str] = set()
         waiting = list(wanted)
         while waiting:
@@ -73,7 +73,8 @@ class Graph:
                 waiting.extend(self.needed(address))
         return [address for address in self._order if address in reached]
 
-    def _resolve(self, target: str) -> str:
+    def resolve(self, target: str) -> str:
+        """The address that a target names; see `plan`."""
         if target in self.nodes:
             return target
         if target in self._makers:

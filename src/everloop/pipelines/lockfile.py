@@ -8,16 +8,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap
-
 from everloop.errors import InvalidError
-from everloop.pipelines.values import DEFAULT_PARAMS_FILE, LockedStage
+from everloop.pipelines.values import DEFAULT_PARAMS_FILE, LockedStage, Stage
 from everloop.workspace import Content
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.dvcfile import read_content
-from everloop.workspace.yamlfile import dump, load_editable_mapping, load_plain
+from everloop.workspace.yamlfile import dump, load_plain, load_rewritable
 
 _SCHEMA = "2.0"
+
+
+class Locks:
+    """The lock files of a workspace, each read when a stage of it is asked for first, not for every stage."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._read: dict[str, dict[str, LockedStage]] = {}
+
+    def of(self, stage: Stage) -> LockedStage | None:
+        """What is remembered of the last run of a stage.
+
+        Raises: as `read`.
+        """
+        path = path_for(stage.file)
+        if path not in self._read:
+            self._read[path] = read(self._root / path)
+        return self._read[path].get(stage.name)
+
+    def forget(self) -> None:
+        """Read them again when next asked: a stage has run, and others may have written meanwhile."""
+        self._read.clear()
 
 
 def path_for(definition: str) -> str:
@@ -49,10 +69,10 @@ def read(path: Path) -> dict[str, LockedStage]:
 
 def write_stage(path: Path, name: str, stage: LockedStage) -> None:
     """Replace one stage's entry, atomically; everything else in the file stays as it is."""
-    data = load_editable_mapping(path) if path.exists() else CommentedMap()
+    data = load_rewritable(path) if path.exists() else {}
     data.setdefault("schema", _SCHEMA)
     if data.get("stages") is None:
-        data["stages"] = CommentedMap()
+        data["stages"] = {}
     data["stages"][name] = entry_of(stage)
     write_atomically(path, dump(data))
 

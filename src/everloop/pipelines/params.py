@@ -14,12 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace.durable import write_atomically
-from everloop.workspace.yamlfile import dump, load_editable_mapping, load_plain, read_text
+from everloop.workspace.yamlfile import dump, load_editable_mapping, load_plain, parse_plain, read_text
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 MISSING = object()
@@ -109,8 +106,8 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
         if not separator or not key.strip("+ "):
             raise InvalidError(f"{text!r} is not of the form key=value", hint="as in -S train.lr=0.1")
         try:
-            assignments[key.strip()] = YAML(typ="safe", pure=True).load(value)
-        except YAMLError as error:
+            assignments[key.strip()] = parse_plain(value, text)
+        except InvalidError as error:
             raise InvalidError(f"{text!r}: the value is not YAML", hint="quote it: -S 'name=\"a: b\"'") from error
     return assignments
 

@@ -80,6 +80,7 @@ class _Run:
         self._environment = environment
         self._should_stop = should_stop
         self._would_change: set[str] = set()
+        self._locks = lockfile.Locks(workspace.root)
 
     def data(self, file: DvcFile, *, dry: bool) -> StageReport | None:
         """Restore data that are missing and commit data that changed, as DVC does for what stages depend on.
@@ -109,7 +110,7 @@ class _Run:
         """Run, restore or leave one stage."""
         started = time.perf_counter()
         lock_path = self._workspace.root / lockfile.path_for(stage.file)
-        locked = lockfile.read(lock_path).get(stage.name)
+        locked = self._locks.of(stage)
         difference = changes.compare(self._workspace, stage, locked)
         reasons = self._reasons(stage, difference, force=force)
         if not reasons:
@@ -181,6 +182,7 @@ class _Run:
                 should_stop=self._should_stop,
             )
         outs = self._take_outs(stage, log)
+        self._locks.forget()
         lockfile.write_stage(
             lock_path, stage.name, LockedStage(command=stage.command, deps=deps, params=params, outs=outs)
         )

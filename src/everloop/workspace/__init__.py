@@ -3,8 +3,38 @@
 Stages and what they make belong to the pipelines.
 """
 
+from everloop.workspace.datastatus import DataStatus
 from everloop.workspace.git import Git
-from everloop.workspace.values import AddReport, Change, CheckoutReport, Content, DvcFile, Out
+from everloop.workspace.importing import Imports, UpdateReport
+from everloop.workspace.source import Source, open_source
+from everloop.workspace.values import (
+    AddReport,
+    Change,
+    CheckoutReport,
+    Content,
+    DvcFile,
+    Entry,
+    Out,
+    Revision,
+    Snapshot,
+)
 from everloop.workspace.workspace import Workspace
 
-__all__ = ["AddReport", "Change", "CheckoutReport", "Content", "DvcFile", "Git", "Out", "Workspace"]
+__all__ = [
+    "AddReport",
+    "Change",
+    "CheckoutReport",
+    "Content",
+    "DataStatus",
+    "DvcFile",
+    "Entry",
+    "Git",
+    "Imports",
+    "Out",
+    "Revision",
+    "Snapshot",
+    "Source",
+    "UpdateReport",
+    "Workspace",
+    "open_source",
+]

@@ -1,40 +1,64 @@
 """Put files and directories under version: bytes into the cache, a `.dvc` file beside them, an entry in `.gitignore`.
 
-The data stay where they are; nothing is moved away and copied back.
+The data stay where they are; nothing is moved away and copied back. Which paths a command line means is told by
+`targets.py`, a part of a tracked directory is handled by `part.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
-from everloop.workspace import dvcfile
+from everloop.workspace import dvcfile, part, targets
+from everloop.workspace.autostage import stage
 from everloop.workspace.git import Git
 from everloop.workspace.values import AddReport, Content, DvcFile, Out
-from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
+from everloop.workspace.walk import DVC_SUFFIX
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
 
 
-def add(workspace: Workspace, targets: Iterable[str]) -> AddReport:
-    """Add the targets; see `Workspace.add`."""
+def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True) -> AddReport:
+    """Add the paths; see `Workspace.add`."""
     existing = workspace.dvc_files()
-    paths = [_accepted(workspace, target, existing) for target in dict.fromkeys(targets)]
-    _refuse_tracked_by_git(workspace.root, paths)
-    with (
-        workspace.locked(),
-        workspace.claimed(writes=paths),
-    ):
-        contents = workspace.commit(paths)
-        added: list[DvcFile] = []
-        unchanged: list[DvcFile] = []
-        for path in paths:
-            file, is_new = _record(workspace, path, contents[path], existing)
-            (added if is_new else unchanged).append(file)
-    return AddReport(added=tuple(added), unchanged=tuple(unchanged))
+    made = targets.made_by_stages(workspace)
+    whole: list[str] = []
+    parts: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        holder = _holder(path, existing)
+        _refuse_unfit(workspace, path, made, is_part=holder is not None)
+        if holder is not None:
+            parts.setdefault(holder, []).append(path)
+        else:
+            _refuse_overlap(path, existing)
+            targets.refuse_unseen(workspace, path)
+            whole.append(path)
+    _refuse_tracked_by_git(workspace.root, whole)
+    with workspace.locked(), workspace.claimed(writes=[*whole, *parts]):
+        contents = workspace.commit(whole) if commit else _measured(workspace, whole)
+        reports = [_record(workspace, path, contents[path], existing) for path in whole]
+        reports += [
+            part.update(workspace, _file_of(out, existing), out, inner, commit=commit) for out, inner in parts.items()
+        ]
+        stage(workspace, [file.path for file, is_new in reports if is_new])
+    return AddReport(
+        added=tuple(file for file, is_new in reports if is_new),
+        unchanged=tuple(file for file, is_new in reports if not is_new),
+    )
+
+
+def _measured(workspace: Workspace, paths: Sequence[str]) -> dict[str, Content]:
+    contents = {}
+    for path in paths:
+        content = workspace.measure(path)
+        if content is None:
+            raise NotFoundError(f"{path} does not exist in {workspace.root}")
+        contents[path] = content
+    workspace.contents.save()
+    return contents
 
 
 def _record(workspace: Workspace, path: str, content: Content, existing: dict[str, DvcFile]) -> tuple[DvcFile, bool]:
@@ -50,41 +74,51 @@ def _record(workspace: Workspace, path: str, content: Content, existing: dict[st
     return file, True
 
 
-def _accepted(workspace: Workspace, target: str, existing: dict[str, DvcFile]) -> str:
-    path = workspace.relative(target)
+def _holder(path: str, existing: dict[str, DvcFile]) -> str | None:
+    """The tracked directory that the path lies in."""
+    outs = (out.path for file in existing.values() for out in file.outs)
+    return next((out for out in outs if path.startswith(out + "/")), None)
+
+
+def _file_of(out: str, existing: dict[str, DvcFile]) -> DvcFile:
+    return next(file for file in existing.values() if any(each.path == out for each in file.outs))
+
+
+def _refuse_unfit(workspace: Workspace, path: str, made: dict[str, str], *, is_part: bool) -> None:
     if path == ".":
         raise InvalidError("the workspace itself cannot be added", hint="add the folders of data in it by name")
-    if not (workspace.root / path).exists():
+    target = workspace.root / path
+    # A file that is gone from a tracked directory is added as gone.
+    if not target.exists() and not is_part:
         raise NotFoundError(f"{path} does not exist in {workspace.root}")
-    name = Path(path).name
-    if name.endswith(DVC_SUFFIX) or name in (PIPELINE_FILE, "dvc.lock", ".gitignore", ".dvcignore"):
+    if targets.describes_data(path):
         raise InvalidError(f"{path} describes data; it belongs into Git", hint=f"git add {path}")
-    if workspace.dvcignore.ignores_or_parent(path, is_directory=(workspace.root / path).is_dir()):
+    if workspace.dvcignore.ignores_or_parent(path, is_directory=target.is_dir()):
         raise InvalidError(f"{path} is excluded by a .dvcignore file", hint="change the pattern there")
+    for other, maker in made.items():
+        if path == other or path.startswith(other + "/") or other.startswith(path + "/"):
+            where = "is" if path == other else "lies inside" if path.startswith(other) else "contains"
+            raise InvalidError(
+                f"{path} {where} the output {other} of a stage in {maker}",
+                hint="run the stage (ever repro), or take what lies there as its result (ever commit)",
+            )
+
+
+def _refuse_overlap(path: str, existing: dict[str, DvcFile]) -> None:
     for file in existing.values():
         for out in file.outs:
-            _refuse_overlap(path, out.path, file)
+            if out.path.startswith(path + "/"):
+                raise InvalidError(
+                    f"{path} contains {out.path}, which {file.path} has under version",
+                    hint=f"remove {file.path} first, or add the other parts of {path} one by one",
+                )
             if out.path == path and file.is_import:
                 raise InvalidError(f"{path} was imported by {file.path}; adding it would cut it off from its source")
-    return path
-
-
-def _refuse_overlap(path: str, other: str, file: DvcFile) -> None:
-    if path.startswith(other + "/"):
-        raise InvalidError(
-            f"{path} lies inside {other}, which {file.path} has under version",
-            hint=f"add the whole of it: ever add {other}",
-        )
-    if other.startswith(path + "/"):
-        raise InvalidError(
-            f"{path} contains {other}, which {file.path} has under version",
-            hint=f"remove {file.path} first, or add the other parts of {path} one by one",
-        )
 
 
 def _refuse_tracked_by_git(root: Path, paths: list[str]) -> None:
     git = Git(root)
-    if not git.is_repository():
+    if not paths or not git.is_repository():
         return
     tracked = git.tracked(paths)
     if tracked:

@@ -8,20 +8,40 @@ processes, also of several workspaces, may share a cache. Leaves paths in the wo
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import itertools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from everloop.errors import ConflictError, FailedError, NotFoundError
-from everloop.workspace import durable, hashing, links
+from everloop.workspace import durable, hashing, links, slices
+from everloop.workspace.state import CLOCK_TICK_NS, Identity, identity
+
+Key = TypeVar("Key")
+# A file to take in: where it lies, and what it was before.
+Source = tuple[str, Identity]
 
 _READ_ONLY = 0o444
+_WRITABLE = 0o222
+_EXECUTABLE = 0o111
 _INCOMING = "everloop-incoming"
-# A larger batch gains nothing and leaves more work to repeat after a crash.
-_BATCH_FILES = 4096
+_WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+# Each batch waits for the disk once; a larger one gains little and leaves more work to repeat after a crash.
+_BATCH_FILES = 1 << 15
+_BATCH_BYTES = 4 << 30
+# Up to this size a file is held in memory, so that nothing is written when the cache has its bytes already.
+_SMALL_BYTES = 1 << 20
+# From this number on it is faster to list a folder of the cache than to ask for its objects one by one.
+_MANY_OF_FOLDER = 8
+_PREFIXES = tuple(f"{number:02x}" for number in range(256))
+# Twice the coarsest clock: FAT keeps two seconds.
+_STAMP_AGE_NS = 40 * CLOCK_TICK_NS
 
 
 class Cache:
@@ -30,22 +50,66 @@ class Cache:
     def __init__(self, root: Path, link_types: Sequence[str]) -> None:
         self.root = root
         self.link_types = tuple(link_types)
+        self.can_reflink = "reflink" in self.link_types
+        self._objects = f"{root}/files/md5"
 
     def path(self, md5: str) -> Path:
         """Where the object lies, or would lie."""
-        return self.root / "files" / "md5" / md5[:2] / md5[2:]
+        return Path(self.place(md5))
+
+    def place(self, md5: str) -> str:
+        """The same as text, which is ten times faster to make."""
+        return f"{self._objects}/{md5[:2]}/{md5[2:]}"
 
     def has(self, md5: str) -> bool:
         """Whether the object is there; of a directory, only its listing."""
-        return self.path(md5).exists()
+        return os.path.exists(self.place(md5))  # noqa: PTH110  a Path for each object costs more than its stat
 
     def missing(self, md5: str) -> list[str]:
         """The ids that are not there, of an object and, for a directory, of its files."""
         if not self.has(md5):
             return [md5]
-        if not md5.endswith(".dir"):
+        if not hashing.is_directory(md5):
             return []
-        return sorted({file_md5 for file_md5 in self.read_directory(md5).values() if not self.has(file_md5)})
+        return sorted(self.absent(self.read_directory(md5).values()))
+
+    def absent(self, md5s: Iterable[str]) -> set[str]:
+        """Which of many objects are not there."""
+        wanted: dict[str, set[str]] = {}
+        for md5 in md5s:
+            wanted.setdefault(md5[:2], set()).add(md5)
+        absent: set[str] = set()
+        for prefix, group in wanted.items():
+            if len(group) < _MANY_OF_FOLDER:
+                absent.update(md5 for md5 in group if not self.has(md5))
+                continue
+            try:
+                there = os.listdir(f"{self._objects}/{prefix}")  # noqa: PTH208  names are enough
+            except FileNotFoundError:
+                absent |= group
+                continue
+            absent |= group.difference([prefix + name for name in there])
+        return absent
+
+    def reflink(self, source: str, target: str) -> bool:
+        """As `links.reflink`, but where it failed once it is not tried again: the filesystem will not learn it."""
+        if self.can_reflink and not links.reflink(source, target):
+            self.can_reflink = False
+        return self.can_reflink
+
+    def stamp(self) -> bytes:
+        """A value that changes whenever an object appears or vanishes; empty while it is too early to tell."""
+        newest_ns = 0
+        hasher = hashlib.blake2b(self._objects.encode("utf-8", "surrogateescape"), digest_size=16)
+        for prefix in _PREFIXES:
+            try:
+                found = os.stat(f"{self._objects}/{prefix}")  # noqa: PTH116  256 of them in each `status`
+            except FileNotFoundError:
+                continue
+            newest_ns = max(newest_ns, found.st_mtime_ns)
+            hasher.update(f"{prefix} {found.st_ino} {found.st_mtime_ns}\n".encode())
+        # Within a tick of the clock a second change would not show.
+        return hasher.digest() if time.time_ns() - newest_ns > _STAMP_AGE_NS else b""
 
     def read_directory(self, md5: str) -> dict[str, str]:
         """The files of a directory object as `{relative path: md5}`.
@@ -89,11 +153,10 @@ class Incoming:
 
     def __init__(self, cache: Cache, folder: Path) -> None:
         self._cache = cache
-        self._folder = folder
-        self._waiting: dict[str, Path] = {}
-        self._touched: set[Path] = set()
-        self._reflinks = "reflink" in cache.link_types
-        self._count = 0
+        self._folder = os.fspath(folder)
+        self._waiting: dict[str, str] = {}
+        self._touched: set[str] = set()
+        self._count = itertools.count()
 
     def add_file(self, source: Path, found: os.stat_result) -> str:
         """Take a file in; its bytes are read once.
@@ -108,18 +171,37 @@ class Incoming:
         Raises:
             ConflictError: The file changed while it was read.
         """
-        aside = self._next_name()
-        shared = self._share(source, aside, found)
-        if shared:
-            md5 = hashing.md5_of_file(aside)
-        else:
-            with source.open("rb", buffering=0) as stream, aside.open("xb", buffering=0) as sink:
-                md5, _ = hashing.md5_of_stream(stream, sink)
-        now = source.stat()
-        if (now.st_ino, now.st_mtime_ns, now.st_size) != (found.st_ino, found.st_mtime_ns, found.st_size):
-            raise ConflictError(f"{source} changed while it was read", hint="try again when nothing writes to it")
-        self._accept(aside, md5, found.st_size)
-        return md5
+        md5s = self.add_files([source], lambda path: (os.fspath(path), identity(found)), file_bytes=found.st_size)
+        return md5s[0]
+
+    def add_files(self, keys: Sequence[Key], source: Callable[[Key], Source], *, file_bytes: int = 0) -> list[str]:
+        """Take many files in, several at once.
+
+        Args:
+            keys: One for each file.
+            source: Where the file of a key lies, and what it was before.
+            file_bytes: Average size.
+
+        Returns:
+            The MD5s in the order of the keys.
+
+        Raises: as `add_file`.
+        """
+        size = max(1, min(_BATCH_FILES, _BATCH_BYTES // max(file_bytes, 1)))
+        md5s: list[str] = []
+        for start in range(0, len(keys), size):
+            taken = slices.each(
+                lambda part: [self._take(*source(key)) for key in part],
+                keys[start : start + size],
+                item_bytes=file_bytes,
+            )
+            for md5, aside in taken:
+                md5s.append(md5)
+                if aside is not None and self._waiting.setdefault(md5, aside) != aside:
+                    os.unlink(aside)  # noqa: PTH108
+            if len(self._waiting) >= size:
+                self._name_waiting()
+        return md5s
 
     def add_directory(self, files: dict[str, str]) -> str:
         """Take a directory object in, after all of its files that were added before.
@@ -130,58 +212,129 @@ class Incoming:
         self.flush()
         encoded = hashing.encode_directory(files)
         md5 = hashing.directory_md5(encoded)
-        aside = self._next_name()
-        aside.write_bytes(encoded)
-        self._accept(aside, md5, len(encoded))
+        if not self._is_trusted(md5, len(encoded)):
+            self._waiting[md5] = self._write_aside(encoded)
         return md5
 
     def flush(self) -> None:
         """Give the objects that were added so far their final names, durably."""
-        if not self._waiting:
-            return
-        durable.sync_all(self._folder, self._waiting.values())
-        folders = set()
-        for md5, aside in self._waiting.items():
-            final = self._cache.path(md5)
-            if final.parent not in self._touched:
-                final.parent.mkdir(parents=True, exist_ok=True)
-                self._touched.add(final.parent)
-            aside.replace(final)
-            folders.add(final.parent)
-        self._waiting.clear()
-        durable.sync_all(self._folder, [*folders, *{folder.parent for folder in folders}])
+        self._name_waiting()
+        if self._touched:
+            durable.sync_all(self._folder, [self._cache.place(prefix) for prefix in self._touched])
+            durable.sync_path(self._cache.place(""))
+            self._touched.clear()
 
     def finish(self) -> None:
         """Flush what is left."""
         self.flush()
 
-    def _next_name(self) -> Path:
-        self._count += 1
-        return self._folder / str(self._count)
+    def reserve(self) -> Path:
+        """A name for a file that is to be handed to `adopt`. Thread-safe, in contrast to all else here."""
+        return Path(self._next_name())
 
-    def _share(self, source: Path, aside: Path, found: os.stat_result) -> bool:
+    def adopt(self, aside: Path, md5: str, size_bytes: int) -> None:
+        """Take in a file that was written under a reserved name, and whose bytes were verified on the way."""
+        self._accept(md5, os.fspath(aside), size_bytes)
+
+    def _name_waiting(self) -> None:
+        durable.sync_all(self._folder, self._waiting.values())
+        for prefix in {md5[:2] for md5 in self._waiting} - self._touched:
+            self._cache.path(prefix).mkdir(parents=True, exist_ok=True)
+            self._touched.add(prefix)
+        for md5, aside in self._waiting.items():
+            os.rename(aside, self._cache.place(md5))  # noqa: PTH104  a Path for each object costs more than its rename
+        self._waiting.clear()
+
+    def _take(self, path: str, before: Identity) -> tuple[str, str | None]:
+        """The MD5 of a file, and where its bytes are now, read-only; None when the cache has them."""
+        aside = self._share(path) if self._shares else None
+        if aside is not None:
+            md5 = hashing.md5_of_file(aside)
+            _require_same(path, identity(os.stat(path)), before)  # noqa: PTH116
+            if self._is_trusted(md5, before[2]):
+                os.unlink(aside)  # noqa: PTH108
+                return md5, None
+            os.chmod(aside, _READ_ONLY)  # noqa: PTH101
+            return md5, aside
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if before[2] <= _SMALL_BYTES:
+                # One byte more than there should be: a file that grew shows itself.
+                data = os.read(descriptor, before[2] + 1)
+                _require_same(path, identity(os.fstat(descriptor)), before, n_read=len(data))
+                md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+                return md5, None if self._is_trusted(md5, len(data)) else self._write_aside(data)
+            aside = self._next_name()
+            target = os.open(aside, _WRITE_NEW, _READ_ONLY)
+            try:
+                os.fchmod(target, _READ_ONLY)
+                md5 = hashing.md5_of_copy(descriptor, target, before[2])
+            finally:
+                os.close(target)
+            _require_same(path, identity(os.fstat(descriptor)), before)
+        finally:
+            os.close(descriptor)
+        return md5, aside
+
+    def _share(self, path: str) -> str | None:
+        """Where the file's own bytes have a further name now; None when they have to be copied."""
+        aside = self._next_name()
         for link_type in self._cache.link_types:
-            if link_type == "reflink" and self._reflinks:
-                if links.reflink(source, aside):
-                    return True
-                # The filesystem will not learn it before the next file.
-                self._reflinks = False
-            # A second name shares its mode, so an executable file would lose its bit: it is copied.
-            if link_type == "hardlink" and not found.st_mode & 0o111 and links.hardlink(source.resolve(), aside):
-                return True
+            if link_type == "reflink" and self._cache.reflink(path, aside):
+                return aside
+            if link_type == "hardlink" and _can_be_protected(path) and links.hardlink(_real(path), aside):
+                return aside
             if link_type == "copy":
-                return False
-        return False
+                return None
+        return None
 
-    def _accept(self, aside: Path, md5: str, size_bytes: int) -> None:
-        final = self._cache.path(md5)
-        if md5 in self._waiting or _is_trusted(final, size_bytes):
-            aside.unlink()
+    @property
+    def _shares(self) -> bool:
+        return self._cache.can_reflink or "hardlink" in self._cache.link_types
+
+    def _write_aside(self, data: bytes) -> str:
+        aside = self._next_name()
+        descriptor = os.open(aside, _WRITE_NEW, _READ_ONLY)
+        try:
+            # The process's umask may have taken bits away.
+            os.fchmod(descriptor, _READ_ONLY)
+            hashing.write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+        return aside
+
+    def _next_name(self) -> str:
+        return f"{self._folder}/{next(self._count)}"
+
+    def _is_trusted(self, md5: str, size_bytes: int) -> bool:
+        """DVC's rule: a read-only object is whole; a writable one may be a stranger's and is replaced."""
+        try:
+            found = os.stat(self._cache.place(md5))  # noqa: PTH116  a Path for each object costs more than its stat
+        except FileNotFoundError:
+            return False
+        return found.st_size == size_bytes and not found.st_mode & _WRITABLE
+
+    def _accept(self, md5: str, aside: str, size_bytes: int) -> None:
+        if md5 in self._waiting or self._is_trusted(md5, size_bytes):
+            os.unlink(aside)  # noqa: PTH108
             return
-        aside.chmod(_READ_ONLY)
+        os.chmod(aside, _READ_ONLY)  # noqa: PTH101
         self._waiting[md5] = aside
-        if len(self._waiting) >= _BATCH_FILES:
-            self.flush()
+
+
+def _can_be_protected(path: str) -> bool:
+    # A second name shares its mode, so an executable file would lose its bit: it is copied.
+    return not os.stat(path).st_mode & _EXECUTABLE  # noqa: PTH116
+
+
+def _real(path: str) -> str:
+    # The name of a symbolic link is not the name of its target.
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114
+
+
+def _require_same(path: str, now: Identity, before: Identity, *, n_read: int | None = None) -> None:
+    if now != before or n_read not in (None, before[2]):
+        raise ConflictError(f"{path} changed while it was read", hint="try again when nothing writes to it")
 
 
 def corrupt(path: Path) -> FailedError:
@@ -190,15 +343,6 @@ def corrupt(path: Path) -> FailedError:
         f"the cache object {path} is damaged: its bytes do not have the hash that names it",
         hint=f"delete it (rm -f {path}) and add, reproduce or pull the data again",
     )
-
-
-def _is_trusted(final: Path, size_bytes: int) -> bool:
-    """DVC's rule: a read-only object is whole; a writable one may be a stranger's and is replaced."""
-    try:
-        found = final.stat()
-    except FileNotFoundError:
-        return False
-    return found.st_size == size_bytes and not found.st_mode & 0o222
 
 
 def _remove_leftovers(folder: Path) -> None:

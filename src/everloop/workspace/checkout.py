@@ -1,6 +1,7 @@
 """Make paths of the workspace hold what their records say, out of the cache.
 
-Every byte is verified against its hash on the way. What is in the way is overwritten only when the cache has it too,
+Every byte is verified against its hash on the way; only a hard link to the very file that was verified before is not
+read again. What is in the way is overwritten only when the cache has it too,
 unless forced.
 """
 
@@ -10,21 +11,25 @@ import os
 import secrets
 import shutil
 import stat
+import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from everloop.errors import ConflictError, NotFoundError
-from everloop.workspace import durable, hashing, links
+from everloop.workspace import durable, hashing, links, slices
 from everloop.workspace.cache import Cache, corrupt
-from everloop.workspace.state import CLOCK_TICK_NS
+from everloop.workspace.state import CLOCK_TICK_NS, Identity, Listing, identity
 from everloop.workspace.values import CheckoutReport, Content, Out
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
+
+# Identity of a written file, and whether its bytes were verified; packed, because there may be millions of them.
+_WRITTEN = struct.Struct("<Qqq?")
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +38,14 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         write: `{path below the out: md5}`; the path of the out itself is "".
         remove: Paths below the out.
+        replaced: What lies now where something is written or removed, `{path below the out: md5}`.
     """
 
     out: Out
     content: Content
     write: dict[str, str]
     remove: list[str]
+    replaced: dict[str, str] = {}
 
 
 def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> CheckoutReport:
@@ -52,12 +59,12 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
             unchanged.append(out.path)
             continue
         plans.append(plan)
-        missing.update(dict.fromkeys((md5 for md5 in plan.write.values() if not workspace.cache.has(md5)), out.path))
+        missing.update(dict.fromkeys(sorted(workspace.cache.absent(plan.write.values())), out.path))
     if missing:
         md5, path = next(iter(missing.items()))
         raise NotFoundError(
             f"{len(missing)} object(s) of {path} are not in the cache {workspace.cache.root}, the first is {md5}",
-            hint="bring them there (dvc pull), or make the data again (ever repro)",
+            hint="bring them there (ever pull), or make the data again (ever repro)",
         )
     if obstacles and not force:
         raise ConflictError(
@@ -66,6 +73,7 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
         )
     if plans:
         _remove_leftovers(workspace.layout.scratch_dir)
+        _keep_replaced(workspace, plans)
     for plan in plans:
         _carry_out(workspace, plan)
     workspace.contents.save()
@@ -73,42 +81,98 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
 
 
 def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]) -> _Plan | None:
+    held = workspace.contents.measure(out.path)
+    if held is not None and held.md5 == content.md5:
+        return None
     if content.is_directory and not workspace.cache.has(content.md5):
-        if workspace.contents.measure(out.path) == content:
-            return None
         return _Plan(out=out, content=content, write={"": content.md5}, remove=[])
     wanted = workspace.cache.read_directory(content.md5) if content.is_directory else {"": content.md5}
-    target = workspace.root / out.path
-    present = workspace.contents.files(out.path)
+    present = workspace.contents.files(out.path) if held is not None else {}
     write = {path: md5 for path, md5 in wanted.items() if present.get(path) != md5}
     remove = [path for path in present if path not in wanted]
-    is_right_kind = target.is_dir() == content.is_directory and target.exists()
-    if not write and not remove and is_right_kind:
-        return None
-    for path in (*remove, *(path for path in write if path in present)):
-        if not workspace.cache.has(present[path]):
-            obstacles.append(f"{out.path}/{path}" if path else out.path)
-    return _Plan(out=out, content=content, write=write, remove=remove)
+    replaced = {path: present[path] for path in (*remove, *(path for path in write if path in present))}
+    lost = workspace.cache.absent(replaced.values())
+    obstacles += [_below(out, path) for path, md5 in replaced.items() if md5 in lost]
+    return _Plan(out=out, content=content, write=write, remove=remove, replaced=replaced)
+
+
+def _keep_replaced(workspace: Workspace, plans: Iterable[_Plan]) -> None:
+    """Let `ever undo` bring back what is there now."""
+    before = {_below(plan.out, path): md5 for plan in plans for path, md5 in plan.replaced.items()}
+    if before:
+        after = {_below(plan.out, path): md5 for plan in plans for path, md5 in plan.write.items()}
+        workspace.trash.note("checkout", before, after)
+        workspace.trash.prune()
+
+
+def _below(out: Out, path: str) -> str:
+    return f"{out.path}/{path}" if path else out.path
 
 
 def _carry_out(workspace: Workspace, plan: _Plan) -> None:
     target = workspace.root / plan.out.path
     scratch = _scratch_beside(workspace.layout.scratch_dir, target)
     try:
-        ready: list[tuple[Path, str, str]] = []
-        for number, (path, md5) in enumerate(plan.write.items()):
-            aside = scratch / str(number)
-            _materialise(workspace.cache, md5, aside, is_executable=plan.content.is_executable)
-            ready.append((aside, path, md5))
-        durable.sync_all(scratch, [aside for aside, _, _ in ready])
-        for path in plan.remove:
-            _remove(target, path)
-        if plan.content.is_directory:
-            target.mkdir(parents=True, exist_ok=True)
-        for aside, path, md5 in ready:
-            _put_in_place(workspace, aside, plan.out.path + (f"/{path}" if path else ""), md5)
+        if plan.content.is_directory and not os.path.lexists(target):
+            written = _write(workspace, plan, scratch / "tree", list(plan.write))
+            # Nothing was there, so the whole of it appears at once.
+            (scratch / "tree").rename(target)
+        else:
+            names = [str(number) for number in range(len(plan.write))]
+            written = _write(workspace, plan, scratch, names)
+            # What replaces something must be on the disk before; a new file that a power cut takes is made again.
+            durable.sync_all(scratch, [scratch / name for name in names])
+            for path in plan.remove:
+                _remove(target, path)
+            if plan.content.is_directory:
+                target.mkdir(parents=True, exist_ok=True)
+            for name, path in zip(names, plan.write, strict=True):
+                _put_in_place(scratch / name, target / path if path else target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    _remember(workspace, plan, written)
+
+
+def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]) -> Listing:
+    """Write the plan's files into a folder, under names of the caller, several at once; what they are now."""
+    for parent in dict.fromkeys(name.rpartition("/")[0] for name in names):
+        (folder / parent).mkdir(parents=True, exist_ok=True)
+    md5s = list(plan.write.values())
+    is_executable = plan.content.is_executable
+    written = slices.each(
+        lambda places: [
+            _WRITTEN.pack(
+                *_materialise(workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=is_executable)
+            )
+            for at in places
+        ],
+        range(len(names)),
+        item_bytes=plan.content.size_bytes // max(plan.content.n_files or 1, 1),
+    )
+    listing = Listing()
+    linked = []
+    for at, (path, packed) in enumerate(zip(plan.write, written, strict=True)):
+        inode, time_ns, size, is_verified = _WRITTEN.unpack(packed)
+        listing.append(path, (inode, time_ns, size))
+        if not is_verified:
+            linked.append(at)
+    if linked:
+        # A link to an object is the file that was verified before, unless its stat tells otherwise.
+        known = workspace.contents.verified(plan.out.path, listing)
+        unknown = [at for at in linked if known[at] != md5s[at]]
+        hashed = slices.each(lambda places: [hashing.md5_of_file(f"{folder}/{names[at]}") for at in places], unknown)
+        for at, md5 in zip(unknown, hashed, strict=True):
+            if md5 != md5s[at]:
+                raise corrupt(workspace.cache.path(md5s[at]))
+    return listing
+
+
+def _remember(workspace: Workspace, plan: _Plan, written: Listing) -> None:
+    if plan.content.is_directory:
+        md5s = list(plan.write.values())
+        workspace.contents.remember_directory(plan.out.path, written, md5s, plan.remove, plan.content.md5)
+    else:
+        workspace.contents.remember(plan.out.path, (workspace.root / plan.out.path).stat(), plan.content.md5)
 
 
 def _remove_leftovers(scratch_dir: Path) -> None:
@@ -128,47 +192,58 @@ def _scratch_beside(scratch_dir: Path, target: Path) -> Path:
     return scratch
 
 
-def _materialise(cache: Cache, md5: str, aside: Path, *, is_executable: bool) -> None:
-    source = cache.path(md5)
+def _materialise(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> tuple[int, int, int, bool]:
+    """Make one file out of an object; its identity now, and whether its bytes were verified on the way."""
+    source = cache.place(md5)
     for link_type in cache.link_types:
         if link_type == "hardlink" and not is_executable and links.hardlink(source, aside):
-            _verify(source, aside, md5)
-            return
-        if link_type == "reflink" and links.reflink(source, aside):
-            _verify(source, aside, md5)
-            break
+            return *identity(os.stat(aside)), False  # noqa: PTH116  a Path for each file costs more than its stat
+        if link_type == "reflink" and cache.reflink(source, aside):
+            _verify(cache, md5, aside)
+            return *_finish(aside, is_executable=is_executable), True
         if link_type == "copy":
-            with source.open("rb", buffering=0) as stream, aside.open("xb", buffering=0) as sink:
-                copied, _ = hashing.md5_of_stream(stream, sink)
+            return *_copy(cache, md5, aside, is_executable=is_executable), True
+    raise ConflictError(
+        f"none of cache.type {', '.join(cache.link_types)} works between {source} and {aside}",
+        hint="allow copies: dvc config cache.type reflink,copy",
+    )
+
+
+def _copy(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> Identity:
+    source = os.open(cache.place(md5), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o777 if is_executable else 0o666)
+        try:
+            copied = hashing.md5_of_copy(source, target, os.fstat(source).st_size)
             if copied != md5:
-                raise corrupt(source)
-            break
-    else:
-        raise ConflictError(
-            f"none of cache.type {', '.join(cache.link_types)} works between {source} and {aside.parent}",
-            hint="allow copies: dvc config cache.type reflink,copy",
-        )
+                raise corrupt(cache.path(md5))
+            return _finish(target, is_executable=is_executable)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def _finish(file: int | str, *, is_executable: bool) -> Identity:
     if is_executable:
-        aside.chmod(aside.stat().st_mode | 0o111)
+        os.chmod(file, os.stat(file).st_mode | 0o111)  # noqa: PTH101, PTH116, S103  as the user's file was
     # A little in the past, so that a change by the user right after this one has another modification time for certain.
     past_ns = time.time_ns() - 2 * CLOCK_TICK_NS
-    os.utime(aside, ns=(past_ns, past_ns | 1))
+    os.utime(file, ns=(past_ns, past_ns | 1))
+    return identity(os.stat(file))  # noqa: PTH116
 
 
-def _verify(source: Path, aside: Path, md5: str) -> None:
+def _verify(cache: Cache, md5: str, aside: str) -> None:
     if hashing.md5_of_file(aside) != md5:
-        raise corrupt(source)
+        raise corrupt(cache.path(md5))
 
 
-def _put_in_place(workspace: Workspace, aside: Path, path: str, md5: str) -> None:
-    final = workspace.root / path
+def _put_in_place(aside: Path, final: Path) -> None:
     if final.is_dir() and not final.is_symlink():
         # Its files were removed before; what is left are ignored files, which only rmdir is careful with.
         _remove_empty_folders(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    found = aside.stat()
     aside.replace(final)
-    workspace.contents.remember(path, found, md5)
 
 
 def _remove(target: Path, path: str) -> None:

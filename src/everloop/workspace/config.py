@@ -1,19 +1,18 @@
 """Read what the workspace needs of DVC's configuration: where the cache lies and how files are linked to it.
 
-The files are read from the weakest to the strongest: system, user, `.dvc/config`, `.dvc/config.local`. Remotes and
-everything else are left to later readers.
+The files are read from the weakest to the strongest, see `configuration.py`; remotes are read by `remotes.py`.
 """
 
 from __future__ import annotations
 
-import configparser
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.workspace.configuration import level_files, read_sections
 
 DEFAULT_LINK_TYPES: tuple[str, ...] = ("reflink", "copy")
 _SUPPORTED_LINK_TYPES = ("reflink", "hardlink", "copy")
@@ -21,10 +20,17 @@ _DVC_LINK_TYPES = (*_SUPPORTED_LINK_TYPES, "symlink")
 
 
 class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the cache lies (absolute) and the ways to link a file to it, the first that works is taken."""
+    """What the configuration says.
+
+    Attributes:
+        cache_dir: Where the cache lies; absolute.
+        link_types: The ways to link a file to it; the first that works is taken.
+        is_autostaged: Files that describe data are handed to Git's index when they change (`core.autostage`).
+    """
 
     cache_dir: Path
     link_types: tuple[str, ...] = DEFAULT_LINK_TYPES
+    is_autostaged: bool = False
 
 
 def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> WorkspaceConfig:
@@ -39,44 +45,24 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
     """
     cache_dir = dvc_dir / "cache"
     link_types = DEFAULT_LINK_TYPES
-    for path in _files(dvc_dir, environment):
-        sections = _read(path)
+    is_autostaged = False
+    for path in level_files(dvc_dir, environment).values():
+        sections = read_sections(path)
         if "dir" in sections.get("cache", {}):
-            # DVC resolves a relative folder against the file that names it.
-            cache_dir = Path(os.path.normpath(path.parent / Path(sections["cache"]["dir"]).expanduser()))
+            cache_dir = Path(sections["cache"]["dir"])
         if "type" in sections.get("cache", {}):
             link_types = _link_types(path, sections["cache"]["type"])
-        if sections.get("core", {}).get("hardlink_lock", "false").lower() in (
-            "true",
-            "yes",
-            "on",
-            "1",
-        ):
+        is_autostaged = _is_true(sections.get("core", {}).get("autostage"), otherwise=is_autostaged)
+        if _is_true(sections.get("core", {}).get("hardlink_lock"), otherwise=False):
             raise InvalidError(
                 f"{path}: core.hardlink_lock is not supported: Everloop locks the workspace with flock",
                 hint="unset it: dvc config --unset core.hardlink_lock",
             )
-    return WorkspaceConfig(cache_dir=cache_dir, link_types=link_types)
+    return WorkspaceConfig(cache_dir=cache_dir, link_types=link_types, is_autostaged=is_autostaged)
 
 
-def _files(dvc_dir: Path, environment: Mapping[str, str]) -> Iterator[Path]:
-    home = environment.get("HOME", "")
-    user_dir = environment.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    yield Path(environment.get("DVC_SYSTEM_CONFIG_DIR", "/etc/xdg/dvc")) / "config"
-    yield Path(environment.get("DVC_GLOBAL_CONFIG_DIR", f"{user_dir}/dvc")) / "config"
-    yield dvc_dir / "config"
-    yield dvc_dir / "config.local"
-
-
-def _read(path: Path) -> dict[str, dict[str, str]]:
-    parser = configparser.RawConfigParser(inline_comment_prefixes=("#",), empty_lines_in_values=False, strict=False)
-    try:
-        parser.read(path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise InvalidError(f"{path} is not a DVC configuration: {error}") from error
-    return {
-        name.strip("'"): {key: value.strip("\"'") for key, value in parser.items(name)} for name in parser.sections()
-    }
+def _is_true(value: str | None, *, otherwise: bool) -> bool:
+    return otherwise if value is None else value.lower() in ("true", "yes", "on", "1")
 
 
 def _link_types(path: Path, value: str) -> tuple[str, ...]:

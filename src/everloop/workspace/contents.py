@@ -9,18 +9,15 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from everloop.errors import InvalidError, NotFoundError
-from everloop.workspace import hashing, walk
-from everloop.workspace.cache import Cache, Incoming
+from everloop.workspace import hashing, slices, walk
+from everloop.workspace.cache import Cache, Incoming, Source
 from everloop.workspace.ignore import IgnoreRules
-from everloop.workspace.state import State
+from everloop.workspace.state import Listing, State
 from everloop.workspace.values import Content
-
-# Reads the file that had this stat and gives its MD5; one kind only hashes, the other also keeps the bytes.
-Reader = Callable[[Path, os.stat_result], str]
 
 
 class Contents:
@@ -41,7 +38,7 @@ class Contents:
         found = self._stat(path)
         if found is None:
             return None
-        return self._content(path, found, self._hash_file, None)
+        return self._content(path, found, None)
 
     def files(self, path: str) -> dict[str, str]:
         """The files at a path as `{relative path: md5}`: a file is `{"": md5}`, nothing is `{}`."""
@@ -49,8 +46,10 @@ class Contents:
         if found is None:
             return {}
         if not stat.S_ISDIR(found.st_mode):
-            return {"": self._md5(path, found, self._hash_file)}
-        return self._listing(path, self._hash_file)[0]
+            return {"": self._file(path, found, None)}
+        listing, started_ns = self._walk(path)
+        md5s, _ = self._directory(path, listing, started_ns, None)
+        return dict(zip(listing.names, md5s, strict=True))
 
     def keep(self, path: str, incoming: Incoming) -> Content:
         """Take the bytes of a file or directory into the cache.
@@ -63,11 +62,36 @@ class Contents:
         found = self._stat(path)
         if found is None:
             raise NotFoundError(f"{path} does not exist in {self._root}")
-        return self._content(path, found, incoming.add_file, incoming)
+        return self._content(path, found, incoming)
+
+    def missing(self, md5: str) -> list[str]:
+        """The ids that the cache lacks, of an object and, for a directory, of its files.
+
+        A directory's files are not looked for one by one while nothing came into the cache or left it.
+        """
+        if not hashing.is_directory(md5):
+            return self._cache.missing(md5)
+        stamp = self._cache.stamp()
+        if stamp and self._state.stamp(md5) == stamp:
+            return []
+        absent = self._cache.missing(md5)
+        if stamp and not absent:
+            self._state.put_stamp(md5, stamp)
+        return absent
+
+    def verified(self, path: str, listing: Listing) -> list[str | None]:
+        """The MD5s of files that are about to be put below a directory, where the same files were there before."""
+        return self._state.known(path, listing)
 
     def remember(self, path: str, found: os.stat_result, md5: str) -> None:
         """Note the hash of a file that was just written from the cache."""
         self._state.put(path, found, md5)
+
+    def remember_directory(
+        self, path: str, written: Listing, md5s: Sequence[str], gone: Collection[str], md5: str
+    ) -> None:
+        """Note the hashes of a directory's files that were just written from the cache, and forget those removed."""
+        self._state.merge_directory(path, written, md5s, gone, md5, hashed_at_ns=time.time_ns())
 
     def save(self) -> None:
         """Keep what was learned for the next command."""
@@ -75,47 +99,72 @@ class Contents:
 
     def _stat(self, path: str) -> os.stat_result | None:
         try:
-            return (self._root / path).stat()
+            return os.stat(self._place(path))  # noqa: PTH116  a Path for each file costs more than its stat
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _content(self, path: str, found: os.stat_result, reader: Reader, incoming: Incoming | None) -> Content:
+    def _place(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    def _content(self, path: str, found: os.stat_result, incoming: Incoming | None) -> Content:
         if stat.S_ISDIR(found.st_mode):
-            files, size_bytes = self._listing(path, reader, keep=incoming is not None)
-            if incoming is not None:
-                md5 = incoming.add_directory(files)
-            else:
-                md5 = hashing.directory_md5(hashing.encode_directory(files))
-            return Content(md5=md5, size_bytes=size_bytes, n_files=len(files))
+            listing, started_ns = self._walk(path)
+            md5 = self._unchanged(path, listing, incoming)
+            if md5 is None:
+                _, md5 = self._directory(path, listing, started_ns, incoming)
+            return Content(md5=md5, size_bytes=sum(listing.sizes), n_files=len(listing.names))
         if not stat.S_ISREG(found.st_mode):
             raise InvalidError(f"{path} is neither a file nor a directory")
         return Content(
-            md5=self._md5(path, found, reader, keep=incoming is not None),
+            md5=self._file(path, found, incoming),
             size_bytes=found.st_size,
             is_executable=bool(found.st_mode & 0o111),
         )
 
-    def _listing(self, path: str, reader: Reader, *, keep: bool = False) -> tuple[dict[str, str], int]:
-        files: dict[str, str] = {}
-        seen: set[str] = set()
-        size_bytes = 0
-        for relative, found in walk.data_files(self._root, path, self._dvcignore):
-            whole = f"{path}/{relative}"
-            seen.add(whole)
-            files[relative] = self._md5(whole, found, reader, keep=keep)
-            size_bytes += found.st_size
-        self._state.keep_only(path, seen)
-        return files, size_bytes
-
-    def _md5(self, path: str, found: os.stat_result, reader: Reader, *, keep: bool = False) -> str:
-        known = self._state.get(path, found)
-        if known is not None and not (keep and not self._cache.has(known)):
-            return known
+    def _walk(self, path: str) -> tuple[Listing, int]:
         started_ns = time.time_ns()
-        md5 = reader(self._root / path, found)
-        self._state.put(path, found, md5, hashed_at_ns=started_ns)
+        listing = Listing.of(walk.data_files(self._root, path, self._dvcignore))
+        return listing, started_ns
+
+    def _unchanged(self, path: str, listing: Listing, incoming: Incoming | None) -> str | None:
+        md5 = self._state.directory(path, listing.digest())
+        if md5 is None or (incoming is not None and self.missing(md5)):
+            return None
         return md5
 
-    @staticmethod
-    def _hash_file(path: Path, _: os.stat_result) -> str:
-        return hashing.md5_of_file(path)
+    def _directory(
+        self, path: str, listing: Listing, started_ns: int, incoming: Incoming | None
+    ) -> tuple[list[str], str]:
+        """The MD5s of the files, in the order of the listing, and that of the directory."""
+        known = self._state.known(path, listing)
+        absent = self._cache.absent(md5 for md5 in known if md5 is not None) if incoming is not None else set()
+        unread = [place for place, md5 in enumerate(known) if md5 is None or md5 in absent]
+        folder = self._place(path)
+
+        def source(place: int) -> Source:
+            return f"{folder}/{listing.names[place]}", listing.identity(place)
+
+        average = sum(listing.sizes[place] for place in unread) // max(len(unread), 1)
+        if incoming is not None:
+            read = incoming.add_files(unread, source, file_bytes=average)
+        else:
+            read = slices.each(
+                lambda part: [hashing.md5_of_file(source(place)[0]) for place in part], unread, item_bytes=average
+            )
+        for place, md5 in zip(unread, read, strict=True):
+            known[place] = md5
+        md5s = [md5 for md5 in known if md5 is not None]
+        files = dict(zip(listing.names, md5s, strict=True))
+        md5 = incoming.add_directory(files) if incoming is not None else hashing.directory_md5_of(files)
+        self._state.put_directory(path, listing, md5s, md5, hashed_at_ns=started_ns)
+        return md5s, md5
+
+    def _file(self, path: str, found: os.stat_result, incoming: Incoming | None) -> str:
+        known = self._state.get(path, found)
+        if known is not None and not (incoming is not None and not self._cache.has(known)):
+            return known
+        started_ns = time.time_ns()
+        place = Path(self._place(path))
+        md5 = incoming.add_file(place, found) if incoming is not None else hashing.md5_of_file(place)
+        self._state.put(path, found, md5, hashed_at_ns=started_ns)
+        return md5

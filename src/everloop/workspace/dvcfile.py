@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
 from everloop.errors import InvalidError
 from everloop.workspace import durable, hashing, yamlfile
 from everloop.workspace.values import Content, DvcFile, Out
@@ -32,8 +30,21 @@ def read(root: Path, path: str) -> DvcFile:
         NotFoundError: There is no such file.
         InvalidError: It is malformed or uses something that is not supported; names the file and the key.
     """
-    data = yamlfile.load_plain(root / path) or {}
-    where = str(root / path)
+    return parse(yamlfile.read_text(root / path), path, str(root / path))
+
+
+def parse(text: str, path: str, where: str) -> DvcFile:
+    """Read the text of a `.dvc` file, for example of an older revision.
+
+    Args:
+        text: Of the file.
+        path: Of the file, relative to the workspace.
+        where: What to call it in an error.
+
+    Raises:
+        InvalidError: as `read`.
+    """
+    data = yamlfile.parse_plain(text, where) or {}
     _require_mapping(data, where)
     _refuse_unknown(data, _FILE_KEYS, where)
     folder = _folder(path, data.get("wdir"), where)
@@ -44,23 +55,30 @@ def read(root: Path, path: str) -> DvcFile:
     return DvcFile(path=path, outs=outs, is_import=bool(data.get("deps")))
 
 
-def write(root: Path, file: DvcFile) -> None:
+def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
     """Write the outs' contents; comments, order and further keys of an existing file are kept.
+
+    Args:
+        root: The workspace.
+        file: What to write.
+        has_size: False leaves the size out, where nobody knows it.
 
     Raises:
         InvalidError: The existing file is malformed.
     """
     target = root / file.path
-    data = yamlfile.load_editable_mapping(target) if target.exists() else CommentedMap()
-    entries = data.setdefault("outs", CommentedSeq())
+    data = yamlfile.load_editable_mapping(target) if target.exists() else {}
+    entries = data.setdefault("outs", [])
     folder = _folder(file.path, data.get("wdir"), str(target))
     for out in file.outs:
         name = str(PurePosixPath(out.path).relative_to(folder))
         entry = next((entry for entry in entries if entry.get("path") == name), None)
         if entry is None:
-            entry = CommentedMap()
+            entry = {}
             entries.append(entry)
         _update_entry(entry, name, out)
+        if not has_size:
+            entry.pop("size", None)
     durable.write_atomically(target, yamlfile.dump(data))
 
 
@@ -110,7 +128,13 @@ def _read_out(entry: Any, folder: PurePosixPath, where: str) -> Out:
     path = entry.get("path")
     if not isinstance(path, str):
         raise InvalidError(f"{where}: path must be a string, found {path!r}")
-    return Out(path=inside(folder, path, where), content=content, is_cached=bool(entry.get("cache", True)))
+    return Out(
+        path=inside(folder, path, where),
+        content=content,
+        is_cached=bool(entry.get("cache", True)),
+        is_pushed=bool(entry.get("push", True)),
+        remote=entry.get("remote"),
+    )
 
 
 def inside(folder: PurePosixPath, path: str, where: str) -> str:
@@ -132,7 +156,7 @@ def inside(folder: PurePosixPath, path: str, where: str) -> str:
     return "/".join(parts)
 
 
-def _update_entry(entry: CommentedMap, name: str, out: Out) -> None:
+def _update_entry(entry: Any, name: str, out: Out) -> None:
     fields = content_fields(out.content) if out.content is not None else {}
     if "path" not in entry:
         # A new entry has DVC's order: the content, then the path.

@@ -56,6 +56,18 @@ class Git:
         """Make the folder a repository with the branch `main`; harmless on an existing one."""
         self._run("init", "--quiet", "--initial-branch=main")
 
+    def init_bare(self) -> None:
+        """Make the folder a repository without a working tree; harmless on an existing one."""
+        self._run("init", "--quiet", "--bare")
+
+    def fetch(self, url: str, refspecs: Iterable[str]) -> None:
+        """Bring references with all they need from another repository; local ones it has no more are removed.
+
+        Raises:
+            FailedError: It cannot be reached, or is none.
+        """
+        self._run("fetch", "--quiet", "--prune", "--no-write-fetch-head", "--end-of-options", url, *refspecs)
+
     def is_repository(self) -> bool:
         """Whether the folder is, or lies in, a working tree."""
         done = self._try("rev-parse", "--is-inside-work-tree")
@@ -73,6 +85,49 @@ class Git:
                 f"{self._folder} has no Git commit yet", hint="make the first one: git add -A && git commit -m 'Start'"
             )
         return done.stdout.strip()
+
+    def resolve(self, rev: str) -> str:
+        """The commit that a revision (branch, tag, hash, `HEAD~2`, ...) names, as a full hash.
+
+        Raises:
+            NotFoundError: There is no such commit, or no repository.
+        """
+        done = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
+        if done.returncode != 0:
+            raise NotFoundError(f"{rev!r} is no commit of {self._folder}", hint="see them: git log --all --oneline")
+        return done.stdout.strip()
+
+    def has_commits(self) -> bool:
+        """Whether a commit is checked out; False outside of a repository, too."""
+        return self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode == 0
+
+    def untracked(self) -> list[str]:
+        """The files below the folder that are neither tracked nor ignored, relative to it, sorted."""
+        listed = self._run("ls-files", "-z", "--others", "--exclude-standard")
+        return sorted(path for path in listed.split("\0") if path)
+
+    def ask(self, *words: str) -> str:
+        """What a Git command that changes nothing prints.
+
+        Raises:
+            NotFoundError: There is no repository.
+            FailedError: It failed.
+        """
+        return self._run(*words)
+
+    def setting(self, key: str, scope: str = "") -> str:
+        """A value of Git's configuration; empty when it is not set.
+
+        Args:
+            key: As `core.hooksPath`.
+            scope: `--local`, `--global`, `--system`; empty means the one that counts.
+        """
+        words = ("config", scope, "--get", key) if scope else ("config", "--get", key)
+        return self._try(*words).stdout.strip()
+
+    def configure(self, key: str, value: str) -> None:
+        """Set a value in the configuration of this repository."""
+        self._run("config", "--local", key, value)
 
     def is_dirty(self, *, untracked: bool = False) -> bool:
         """Whether tracked files (and with `untracked` new ones that are not ignored) differ from the commit."""
@@ -113,6 +168,17 @@ class Git:
             return self.head()
         self._locked_run("commit", "--quiet", "--only", f"--message={message}", "--", *chosen, identity=True)
         return self.head()
+
+    def stage(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        """Take paths into the index as they are on disk; deleted ones as deleted, ignored ones not at all.
+
+        Raises:
+            InvalidError: A path is unknown or outside.
+            ConflictError: Another Git command held the index too long.
+        """
+        chosen = [f":(literal){os.fspath(path)}" for path in paths]
+        if chosen:
+            self._locked_run("add", "--all", "--", *chosen)
 
     def add_worktree(self, path: str | os.PathLike[str], rev: str) -> None:
         """Check a commit out into a fresh folder beside the main one, on no branch.
@@ -196,8 +262,7 @@ class Git:
         return all(self._try("config", "--get", key).stdout.strip() for key in wanted)
 
     def _try(self, *words: str, identity: bool = False) -> subprocess.CompletedProcess[str]:
-        environment = {key: value for key, value in os.environ.items() if key not in _BENDING_VARIABLES}
-        environment |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+        environment = command_environment()
         if identity and not self._has_identity():
             name, email = _IDENTITY
             for role in ("AUTHOR", "COMMITTER"):
@@ -218,6 +283,17 @@ class Git:
             if not self._folder.is_dir():
                 raise NotFoundError(f"the folder {self._folder} does not exist") from error
             raise NotInstalledError("the command `git` was not found", hint="install Git, or put it on PATH") from error
+
+
+def command_environment() -> dict[str, str]:
+    """The environment for a `git` command: no questions, no translations, nothing that bends it elsewhere."""
+    environment = {key: value for key, value in os.environ.items() if key not in _BENDING_VARIABLES}
+    return environment | {
+        "LC_ALL": "C.UTF-8",
+        "LANGUAGE": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
 
 
 def _failure(folder: Path, words: Sequence[str], done: subprocess.CompletedProcess[str]) -> EverloopError:

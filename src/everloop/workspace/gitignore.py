@@ -38,3 +38,31 @@ def ignore_out(root: Path, path: str, rules: IgnoreRules) -> bool:
 
 def _escaped(match: re.Match[str]) -> str:
     return "\\" + match.group(1)
+
+
+def unignore_out(root: Path, path: str, rules: IgnoreRules) -> bool:
+    """Take the entry of a path out of the `.gitignore` beside it; one that is empty then goes, as with DVC.
+
+    Args:
+        root: The workspace.
+        path: Relative to it.
+        rules: Of the `.gitignore` files; told to forget when one was changed.
+
+    Returns:
+        Whether a `.gitignore` was changed.
+    """
+    target = root / path
+    file = target.parent / ".gitignore"
+    if not file.exists():
+        return False
+    entry = f"/{_SPECIAL.sub(_escaped, target.name)}"
+    lines = read_text(file).splitlines(keepends=True)
+    kept = [line for line in lines if line.strip() != entry]
+    if len(kept) == len(lines):
+        return False
+    if kept:
+        durable.write_atomically(file, "".join(kept).encode())
+    else:
+        file.unlink()
+    rules.forget()
+    return True

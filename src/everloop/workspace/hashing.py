@@ -8,16 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
+import threading
+from collections.abc import Iterator, Mapping
+from json.encoder import encode_basestring_ascii
+from queue import SimpleQueue
 from typing import BinaryIO, Protocol
+
+import msgspec
 
 from everloop.errors import InvalidError
 from everloop.workspace.values import DIRECTORY_SUFFIX
 
 CHUNK_BYTES = 1 << 20
+# From here on, writing in a second thread while this one hashes is worth a thread.
+_LARGE_BYTES = 8 << 20
+_MOST_WAITING = 8
+_PIECE_ENTRIES = 4096
+_MD5_HEX = 32
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_MD5S = re.compile(r"[0-9a-f]*")
+# A part of a path that is empty, "." or "..", where paths are joined by line ends; a NUL.
+_SUSPICIOUS = re.compile(r"(?:^|/|\n)\.{0,2}(?:/|\n|$)|\0")
+
+
+class _Entry(msgspec.Struct, gc=False):
+    md5: str
+    relpath: str
+
+
+_DIRECTORY = msgspec.json.Decoder(list[_Entry])
 
 
 class Sink(Protocol):
@@ -42,16 +63,107 @@ def md5_of_stream(stream: BinaryIO, sink: Sink | None = None) -> tuple[str, int]
     return digest.hexdigest(), size
 
 
-def md5_of_file(path: Path) -> str:
+def md5_of_file(path: str | os.PathLike[str]) -> str:
     """The MD5 of a file's bytes, in hex."""
-    with path.open("rb", buffering=0) as stream:
-        return md5_of_stream(stream)[0]
+    # Not through a file object: for a small file its making costs more than reading and hashing.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return md5_of_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def md5_of_descriptor(descriptor: int) -> str:
+    """The MD5, in hex, of the bytes from where the descriptor stands to the end of its file."""
+    digest = hashlib.md5(usedforsecurity=False)
+    while chunk := os.read(descriptor, CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def md5_of_copy(source: int, target: int, size_bytes: int) -> str:
+    """Copy a file from one descriptor to another, and give the MD5, in hex, of exactly the bytes that were written.
+
+    Args:
+        source: Stands at the start of the file.
+        target: Open for writing.
+        size_bytes: About how long the file is: a large one is written by a second thread while this one hashes.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    if size_bytes < _LARGE_BYTES:
+        while chunk := os.read(source, CHUNK_BYTES):
+            digest.update(chunk)
+            write_all(target, chunk)
+        return digest.hexdigest()
+    written: SimpleQueue[bytes | BaseException] = SimpleQueue()
+    room = threading.Semaphore(_MOST_WAITING)
+    stopped = threading.Event()
+
+    def copy() -> None:
+        try:
+            while not stopped.is_set():
+                room.acquire()
+                chunk = os.read(source, CHUNK_BYTES)
+                write_all(target, chunk)
+                written.put(chunk)
+                if not chunk:
+                    return
+        except BaseException as failure:  # noqa: BLE001  it is raised again, in the thread that called
+            written.put(failure)
+
+    writer = threading.Thread(target=copy, daemon=True)
+    writer.start()
+    try:
+        while not isinstance(piece := written.get(), BaseException):
+            if not piece:
+                return digest.hexdigest()
+            digest.update(piece)
+            room.release()
+        raise piece
+    finally:
+        stopped.set()
+        room.release()
+        writer.join()
+
+
+def write_all(descriptor: int, chunk: bytes) -> None:
+    """Write all bytes, also where the system takes only a part at once."""
+    done = os.write(descriptor, chunk)
+    while done < len(chunk):
+        done += os.write(descriptor, memoryview(chunk)[done:])
 
 
 def encode_directory(files: Mapping[str, str]) -> bytes:
     """The bytes of the directory object for `{relative posix path: md5}`."""
-    listing = [{"md5": files[path], "relpath": path} for path in sorted(files)]
-    return json.dumps(listing).encode()
+    return b"".join(_encoded(files))
+
+
+def directory_md5_of(files: Mapping[str, str]) -> str:
+    """The id that the directory object would have, without holding its bytes in memory."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in _encoded(files):
+        digest.update(piece)
+    return digest.hexdigest() + DIRECTORY_SUFFIX
+
+
+def _encoded(files: Mapping[str, str]) -> Iterator[bytes]:
+    # json.dumps of a list of dicts gives the same and takes five times as long.
+    paths = sorted(files)
+    yield b"["
+    for start in range(0, len(paths), _PIECE_ENTRIES):
+        piece = ", ".join(
+            [
+                f'{{"md5": "{files[path]}", "relpath": {encode_basestring_ascii(path)}}}'
+                for path in paths[start : start + _PIECE_ENTRIES]
+            ]
+        )
+        yield (f", {piece}" if start else piece).encode()
+    yield b"]"
+
+
+def is_directory(md5: str) -> bool:
+    """Whether the id is that of a directory object."""
+    return md5.endswith(DIRECTORY_SUFFIX)
 
 
 def directory_md5(encoded: bytes) -> str:
@@ -72,18 +184,29 @@ def decode_directory(encoded: bytes, name: str) -> dict[str, str]:
     Raises:
         InvalidError: It is no directory object, or a path in it would leave the directory.
     """
-    try:
-        listing = json.loads(encoded)
-        files = {entry["relpath"]: entry["md5"] for entry in listing}
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidError(f"{name} is not a directory object: {error!r}") from error
-    for path, md5 in files.items():
-        if not isinstance(path, str) or not isinstance(md5, str) or not _MD5.fullmatch(md5):
-            raise InvalidError(f"{name} is not a directory object: the entry {path!r} has no valid md5")
-        # Such an object may come from a stranger: it must not write outside of its directory.
-        if path.startswith("/") or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
-            raise InvalidError(f"{name} is not a directory object: the path {path!r} leaves the directory")
+    files = _entries(encoded, name)
+    # All at once first: one by one takes longer than everything else here.
+    if _MD5S.fullmatch("".join(files.values())) is None or not {_MD5_HEX}.issuperset(map(len, files.values())):
+        path = next(path for path, md5 in files.items() if not _MD5.fullmatch(md5))
+        raise InvalidError(f"{name} is not a directory object: the entry {path!r} has no valid md5")
+    if _SUSPICIOUS.search("\n".join(files)) is not None:
+        for path in files:
+            # Such an object may come from a stranger: it must not write outside of its directory.
+            if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+                raise InvalidError(f"{name} is not a directory object: the path {path!r} leaves the directory")
     return files
+
+
+def _entries(encoded: bytes, name: str) -> dict[str, str]:
+    try:
+        return {entry.relpath: entry.md5 for entry in _DIRECTORY.decode(encoded)}
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        first = error
+    try:
+        # Half of a surrogate pair, as a name that is no UTF-8 has it, is valid only for Python's own reader.
+        return {entry.relpath: entry.md5 for entry in msgspec.convert(json.loads(encoded), list[_Entry])}
+    except (ValueError, msgspec.MsgspecError):
+        raise InvalidError(f"{name} is not a directory object: {first}") from first
 
 
 def is_md5(text: str) -> bool:

@@ -6,11 +6,14 @@ Leaves Git's other sources (`core.excludesFile`, `.git/info/exclude`) to Git.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from everloop.workspace.yamlfile import read_text
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 # DVC never looks into these, whatever `.dvcignore` says.
 NEVER_WALKED = frozenset({".git", ".hg", ".dvc"})
@@ -19,8 +22,16 @@ NEVER_WALKED = frozenset({".git", ".hg", ".dvc"})
 class IgnoreRules:
     """The rules of all files of one name under a root; each is read once, when a path below its folder is asked for."""
 
-    def __init__(self, root: Path, file_name: str) -> None:
+    def __init__(self, root: Path, file_name: str, texts: Mapping[str, str] | None = None) -> None:
+        """Prepare to read.
+
+        Args:
+            root: The workspace.
+            file_name: Of the files that have the rules.
+            texts: `{folder: text}` of the files, "" is the root, when they are not those on the disk.
+        """
         self._root = root
+        self._texts = texts
         self._file_name = file_name
         self._specs: dict[str, GitIgnoreSpec | None] = {}
 
@@ -41,6 +52,11 @@ class IgnoreRules:
                 return verdict
         return False
 
+    def has_patterns_above(self, path: str) -> bool:
+        """Whether any file has patterns that could match the path: when not, none has to be asked about its folder."""
+        parts = path.split("/")
+        return any(self._spec("/".join(parts[:depth])) is not None for depth in range(len(parts)))
+
     def ignores_or_parent(self, path: str, *, is_directory: bool) -> bool:
         """Whether the path or a folder above it is ignored."""
         parts = path.split("/")
@@ -55,12 +71,22 @@ class IgnoreRules:
 
     def _spec(self, folder: str) -> GitIgnoreSpec | None:
         if folder not in self._specs:
-            self._specs[folder] = _read(self._root / folder / self._file_name)
+            if self._texts is None:
+                self._specs[folder] = _read(self._root / folder / self._file_name)
+            else:
+                self._specs[folder] = _parse(self._texts.get(folder, ""))
         return self._specs[folder]
 
 
 def _read(path: Path) -> GitIgnoreSpec | None:
-    if not path.is_file():
+    return _parse(read_text(path)) if path.is_file() else None
+
+
+def _parse(text: str) -> GitIgnoreSpec | None:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
         return None
-    lines = [line for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
-    return GitIgnoreSpec.from_lines(lines) if lines else None
+    # Here, because most folders have no patterns, and the import takes a tenth of a command.
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(lines)

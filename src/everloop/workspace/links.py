@@ -15,20 +15,20 @@ _FICLONE = 0x40049409
 _CANNOT_SHARE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EMLINK}
 
 
-def reflink(source: Path, target: Path) -> bool:
+def reflink(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> bool:
     """Make `target` share the blocks of `source`; False, and no target, where the filesystem cannot."""
-    with source.open("rb") as origin, target.open("xb") as clone:
+    with Path(source).open("rb") as origin, Path(target).open("xb") as clone:
         try:
             fcntl.ioctl(clone.fileno(), _FICLONE, origin.fileno())
         except OSError as error:
-            target.unlink()
+            os.unlink(target)  # noqa: PTH108  the path may be plain text
             if error.errno not in _CANNOT_SHARE:
                 raise
             return False
     return True
 
 
-def hardlink(source: Path, target: Path) -> bool:
+def hardlink(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> bool:
     """Make `target` a second name of `source`; False where the filesystem cannot, or they lie on different ones."""
     try:
         os.link(source, target)

@@ -1,22 +1,22 @@
-"""Remember the hashes of files, so that what did not change is not read again.
+"""Remember the hashes of files and directories, so that what did not change is not read again.
 
-The memory is one file that can be deleted at any time. An entry counts only while inode, modification time and size are
-what they were.
+The memory can be deleted at any time. A hash counts only while inode, modification time and size are what they were.
+What is known of a directory's files lies in a file of its own, which is read only when something in the directory
+changed: as long as nothing did, one digest over all its files answers for them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Container
+from array import array
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from everloop.workspace import durable
-
-_Entry = tuple[int, int, int, str]
-_DECODER = msgspec.msgpack.Decoder(dict[str, _Entry])
 
 # A second write within one tick of the filesystem's clock leaves the modification time as it was, so a hash taken
 # that soon proves nothing. Linux kernels tick at 100 Hz or more; filesystems that only know whole seconds (FAT even
@@ -24,6 +24,115 @@ _DECODER = msgspec.msgpack.Decoder(dict[str, _Entry])
 CLOCK_TICK_NS = 50_000_000
 _COARSE_TICK_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
+# A modification time that no file has: the hash beside it is not to be trusted.
+_UNTRUSTED = -1
+_MOST_STAMPS = 64
+_MD5_HEX = 32
+# Inode, modification time in nanoseconds, size in bytes.
+Identity = tuple[int, int, int]
+
+
+class Listing:
+    """The files below a directory in columns, as a walk met them.
+
+    Attributes:
+        names: Paths relative to the directory, posix.
+        inodes: One for each name.
+        times_ns: Modification times.
+        sizes: Bytes.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.inodes = array("Q")
+        self.times_ns = array("q")
+        self.sizes = array("q")
+
+    @classmethod
+    def of(cls, files: Iterable[tuple[str, os.stat_result]]) -> Listing:
+        """The listing of what a walk meets."""
+        listing = cls()
+        add_name, add_inode = listing.names.append, listing.inodes.append
+        add_time_ns, add_size = listing.times_ns.append, listing.sizes.append
+        for name, found in files:
+            add_name(name)
+            add_inode(found.st_ino)
+            add_time_ns(found.st_mtime_ns)
+            add_size(found.st_size)
+        return listing
+
+    def append(self, name: str, found: Identity) -> None:
+        """Add one file."""
+        self.names.append(name)
+        self.inodes.append(found[0])
+        self.times_ns.append(found[1])
+        self.sizes.append(found[2])
+
+    def identity(self, place: int) -> Identity:
+        """What tells that the file at a place of the columns is still the same."""
+        return self.inodes[place], self.times_ns[place], self.sizes[place]
+
+    def digest(self) -> bytes:
+        """One value for all of it, 16 bytes."""
+        hasher = hashlib.blake2b(_joined(self.names), digest_size=16)
+        for column in (self.inodes, self.times_ns, self.sizes):
+            hasher.update(column)
+        return hasher.digest()
+
+
+class Directory(msgspec.Struct, frozen=True, array_like=True):
+    """What a directory held.
+
+    Attributes:
+        digest: Of its listing; empty when a hash of a file is not to be trusted.
+        md5: Of its directory object, with `.dir`.
+    """
+
+    digest: bytes
+    md5: str
+
+
+class _Files(msgspec.Struct, array_like=True):
+    """The files of a directory: a listing (names joined by NUL), and 16 bytes of MD5 for each."""
+
+    names: bytes
+    inodes: bytes
+    times_ns: bytes
+    sizes: bytes
+    md5s: bytes
+
+
+_Entry = tuple[int, int, int, str]
+
+
+class _Memory(msgspec.Struct, array_like=True):
+    files: dict[str, _Entry] = {}
+    directories: dict[str, Directory] = {}
+    stamps: dict[str, bytes] = {}
+
+
+_DECODER = msgspec.msgpack.Decoder(_Memory)
+_FILES_DECODER = msgspec.msgpack.Decoder(_Files)
+
+
+class _Hashed(Listing):
+    """A listing with the hashes of its files: all in hex, one after the other."""
+
+    def __init__(self, files: _Files) -> None:
+        super().__init__()
+        self.names = _split(files.names)
+        self.inodes.frombytes(files.inodes)
+        self.times_ns.frombytes(files.times_ns)
+        self.sizes.frombytes(files.sizes)
+        self.md5s = files.md5s.hex()
+
+    def md5(self, place: int) -> str:
+        return self.md5s[place * _MD5_HEX : (place + 1) * _MD5_HEX]
+
+
+def identity(found: os.stat_result) -> Identity:
+    """What tells that a file is still the same."""
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class State:
@@ -31,24 +140,18 @@ class State:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries = _load(path)
+        self._memory = _load(path)
+        self._unsaved: dict[str, bytes] = {}
         self._changed = False
 
     def get(self, path: str, stat: os.stat_result) -> str | None:
-        """The MD5 of the file when it is known and the file unchanged."""
-        entry = self._entries.get(path)
-        if entry is None or entry[:3] != (stat.st_ino, stat.st_mtime_ns, stat.st_size):
+        """The MD5 of a file when it is known and the file unchanged."""
+        entry = self._memory.files.get(path)
+        if entry is None or entry[:3] != identity(stat):
             return None
         return entry[3]
 
-    def put(
-        self,
-        path: str,
-        stat: os.stat_result,
-        md5: str,
-        *,
-        hashed_at_ns: int | None = None,
-    ) -> None:
+    def put(self, path: str, stat: os.stat_result, md5: str, *, hashed_at_ns: int | None = None) -> None:
         """Remember the hash of the bytes that the file had at `stat`.
 
         Args:
@@ -57,33 +160,142 @@ class State:
             md5: Their hash.
             hashed_at_ns: Wall clock at the start of the reading; None means now.
         """
-        age_ns = (time.time_ns() if hashed_at_ns is None else hashed_at_ns) - stat.st_mtime_ns
-        if age_ns < (_COARSE_TICK_NS if stat.st_mtime_ns % _SECOND_NS == 0 else CLOCK_TICK_NS):
-            return
-        self._entries[path] = (stat.st_ino, stat.st_mtime_ns, stat.st_size, md5)
+        if _proves(stat.st_mtime_ns, time.time_ns() if hashed_at_ns is None else hashed_at_ns):
+            self._memory.files[path] = (*identity(stat), md5)
+            self._changed = True
+
+    def directory(self, path: str, digest: bytes) -> str | None:
+        """The id of a directory's object when no file of it changed since it was remembered."""
+        known = self._memory.directories.get(path)
+        return known.md5 if known is not None and known.digest == digest else None
+
+    def known(self, path: str, listing: Listing) -> list[str | None]:
+        """The MD5s of a directory's files in the order of the listing; None for the unknown and the changed."""
+        before = self._files(path)
+        if before is None:
+            return [None] * len(listing.names)
+        hexes, inodes, times_ns, sizes = before.md5s, before.inodes, before.times_ns, before.sizes
+        places: Sequence[int] = range(len(before.names))
+        if before.names != listing.names:
+            place_of = {name: place for place, name in enumerate(before.names)}
+            places = [place_of.get(name, -1) for name in listing.names]
+        return [
+            hexes[place * _MD5_HEX : (place + 1) * _MD5_HEX]
+            if place >= 0 and inodes[place] == inode and times_ns[place] == time_ns and sizes[place] == size
+            else None
+            for place, inode, time_ns, size in zip(places, listing.inodes, listing.times_ns, listing.sizes, strict=True)
+        ]
+
+    def put_directory(self, path: str, listing: Listing, md5s: Sequence[str], md5: str, *, hashed_at_ns: int) -> None:
+        """Remember the hashes of a directory's files, and of its directory object.
+
+        Args:
+            path: Relative to the workspace root.
+            listing: Taken before the bytes were read.
+            md5s: In its order.
+            md5: The id of the directory object.
+            hashed_at_ns: Wall clock at the start of the first reading.
+        """
+        digest = listing.digest()
+        times_ns = listing.times_ns
+        newest = max(times_ns, default=0)
+        # Whole seconds make every file suspicious for two of them, so only young files have to be looked at one by one.
+        if newest > hashed_at_ns - _COARSE_TICK_NS:
+            times_ns = array("q", [ns if _proves(ns, hashed_at_ns) else _UNTRUSTED for ns in times_ns])
+            digest = b"" if times_ns != listing.times_ns else digest
+        files = _Files(
+            names=_joined(listing.names),
+            inodes=listing.inodes.tobytes(),
+            times_ns=times_ns.tobytes(),
+            sizes=listing.sizes.tobytes(),
+            md5s=bytes.fromhex("".join(md5s)),
+        )
+        self._unsaved[path] = msgspec.msgpack.encode(files)
+        self._memory.directories[path] = Directory(digest, md5)
         self._changed = True
 
-    def keep_only(self, directory: str, seen: Container[str]) -> None:
-        """Forget the files of a directory that are there no more; `seen` holds paths relative to the workspace root."""
-        prefix = directory + "/"
-        gone = [path for path in self._entries if path.startswith(prefix) and path not in seen]
-        for path in gone:
-            del self._entries[path]
-        self._changed |= bool(gone)
+    def merge_directory(
+        self, path: str, written: Listing, md5s: Sequence[str], gone: Collection[str], md5: str, *, hashed_at_ns: int
+    ) -> None:
+        """Remember the hashes of some of a directory's files; what is known of the others stays.
+
+        Args:
+            path: Relative to the workspace root.
+            written: Some of its files.
+            md5s: In the order of `written`.
+            gone: Names of files that are there no more.
+            md5: The id of the directory object.
+            hashed_at_ns: Wall clock before the first of `written` was.
+        """
+        merged, all_md5s = Listing(), []
+        before = self._files(path)
+        if before is not None:
+            replaced = {*written.names, *gone}
+            for place, name in enumerate(before.names):
+                if name not in replaced:
+                    merged.append(name, before.identity(place))
+                    all_md5s.append(before.md5(place))
+        for place, name in enumerate(written.names):
+            merged.append(name, written.identity(place))
+        self.put_directory(path, merged, [*all_md5s, *md5s], md5, hashed_at_ns=hashed_at_ns)
+
+    def stamp(self, md5: str) -> bytes:
+        """The cache's stamp when it was last seen to hold all files of a directory object; empty if it never was."""
+        return self._memory.stamps.get(md5, b"")
+
+    def put_stamp(self, md5: str, stamp: bytes) -> None:
+        """Remember that the cache with this stamp holds all files of a directory object."""
+        self._memory.stamps.pop(md5, None)
+        self._memory.stamps[md5] = stamp
+        while len(self._memory.stamps) > _MOST_STAMPS:
+            del self._memory.stamps[next(iter(self._memory.stamps))]
+        self._changed = True
 
     def save(self) -> None:
         """Write the memory when it changed."""
-        if self._changed:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            durable.write_atomically(self._path, msgspec.msgpack.encode(self._entries), flush=False)
-            self._changed = False
+        if not self._changed:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for path, encoded in self._unsaved.items():
+            durable.write_atomically(self._files_path(path), encoded, flush=False)
+        self._unsaved.clear()
+        durable.write_atomically(self._path, msgspec.msgpack.encode(self._memory), flush=False)
+        self._changed = False
+
+    def _files(self, path: str) -> _Hashed | None:
+        if path not in self._memory.directories:
+            return None
+        try:
+            encoded = self._unsaved.get(path) or self._files_path(path).read_bytes()
+            return _Hashed(_FILES_DECODER.decode(encoded))
+        except (FileNotFoundError, msgspec.MsgspecError):
+            # Deleted, or damaged: it only costs to hash again.
+            return None
+
+    def _files_path(self, path: str) -> Path:
+        name = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        return self._path.with_name(f"{self._path.name}-{name}")
 
 
-def _load(path: Path) -> dict[str, _Entry]:
+def _joined(names: Sequence[str]) -> bytes:
+    # Names that are no UTF-8 come from the system with surrogates in them.
+    return "\0".join(names).encode("utf-8", "surrogateescape")
+
+
+def _split(names: bytes) -> list[str]:
+    return names.decode("utf-8", "surrogateescape").split("\0") if names else []
+
+
+def _proves(time_ns: int, hashed_at_ns: int) -> bool:
+    """Whether a hash taken at a time is that of the file's present bytes, by its modification time."""
+    return hashed_at_ns - time_ns >= (_COARSE_TICK_NS if time_ns % _SECOND_NS == 0 else CLOCK_TICK_NS)
+
+
+def _load(path: Path) -> _Memory:
     try:
         return _DECODER.decode(path.read_bytes())
     except FileNotFoundError:
-        return {}
+        return _Memory()
     except msgspec.MsgspecError:
         # Written by another release, or damaged: it only costs to hash again.
-        return {}
+        return _Memory()

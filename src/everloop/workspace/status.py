@@ -19,7 +19,7 @@ def change_of(workspace: Workspace, out: Out) -> Change | None:
         return Change.NEW
     if present.md5 != out.content.md5:
         return Change.MODIFIED
-    if out.is_cached and workspace.cache.missing(out.content.md5):
+    if out.is_cached and workspace.contents.missing(out.content.md5):
         return Change.NOT_IN_CACHE
     return None
 

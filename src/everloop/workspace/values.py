@@ -40,11 +40,15 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
         path: Relative to the workspace root, with forward slashes.
         content: What the record says the path holds; None when it was never committed.
         is_cached: The bytes are kept in the cache (`cache: true`); otherwise only their hash is recorded.
+        is_pushed: They go to remotes as well (`push: true`).
+        remote: The name of the only remote that has them; None means the one that a command means.
     """
 
     path: str
     content: Content | None = None
     is_cached: bool = True
+    is_pushed: bool = True
+    remote: str | None = None
 
 
 class DvcFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +63,51 @@ class DvcFile(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     outs: tuple[Out, ...]
     is_import: bool = False
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit that was asked for.
+
+    Attributes:
+        commit: Its hash, in full.
+        names: The branches, tags and words that meant it; empty when it was only reached.
+    """
+
+    commit: str
+    names: tuple[str, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What a revision records as data.
+
+    Attributes:
+        revision: Which.
+        outs: Of all `.dvc` files and pipelines.
+        unreadable: `{file: why}` of those that could not be read; whoever deletes by a snapshot must look here.
+    """
+
+    revision: Revision
+    outs: tuple[Out, ...] = ()
+    unreadable: dict[str, str] = {}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or folder of a repository, whoever keeps it.
+
+    Attributes:
+        path: Relative to the workspace, posix; "" is the workspace itself.
+        is_out: It is data under version, or lies inside of such a directory.
+        is_directory: It is a folder.
+        size_bytes: None when nobody here knows it, and for folders that are no data.
+        md5: Of data; None for everything else.
+    """
+
+    path: str
+    is_out: bool = False
+    is_directory: bool = False
+    is_executable: bool = False
+    size_bytes: int | None = None
+    md5: str | None = None
 
 
 class Change(StrEnum):
@@ -78,10 +127,11 @@ class AddReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckoutReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `checkout` did: paths of outs that were restored, and those that were right already."""
+    """What `checkout` did: paths of outs that were restored, that were right already, or are not in the cache."""
 
     restored: tuple[str, ...]
     unchanged: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,16 +5,18 @@ Symbolic links are followed inside data, as DVC does, and not followed when look
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from everloop.errors import InvalidError
+from everloop.errors import ConflictError, EverloopError, FailedError, InvalidError
 from everloop.workspace.ignore import NEVER_WALKED, IgnoreRules
 
 PIPELINE_FILE = "dvc.yaml"
 DVC_SUFFIX = ".dvc"
+_SPECIAL = NEVER_WALKED | {".dvcignore"}
 
 
 def data_files(root: Path, directory: str, rules: IgnoreRules) -> Iterator[tuple[str, os.stat_result]]:
@@ -32,39 +34,59 @@ def data_files(root: Path, directory: str, rules: IgnoreRules) -> Iterator[tuple
         InvalidError: A broken link, a link to a folder above it, something that is not a file, a `.dvcignore` inside
             the data.
     """
-    top = root / directory
-    yield from _data_files(top, directory, "", rules, (_identity(top.stat()),))
+    above: tuple[tuple[int, int], ...] = (_identity((root / directory).stat()),)
+    waiting = [(f"{root}/{directory}", "", above)]
+    # Only files above the data can have patterns for it: one inside of it is refused.
+    ignores = rules.ignores if rules.has_patterns_above(f"{directory}/x") else None
+    while waiting:
+        folder, prefix, above = waiting.pop()
+        # By its descriptor: the system then need not find the way to the folder again for every file in it.
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    name = entry.name
+                    relative = prefix + name
+                    if name in _SPECIAL:
+                        _refuse_ignore_file(name, f"{directory}/{relative}")
+                        continue
+                    is_directory = entry.is_dir()
+                    if ignores is not None and ignores(f"{directory}/{relative}", is_directory=is_directory):
+                        continue
+                    try:
+                        found = entry.stat()
+                    except OSError as error:
+                        raise _broken(f"{directory}/{relative}", f"{folder}/{name}", error) from error
+                    if is_directory:
+                        if _identity(found) in above:
+                            raise InvalidError(f"{directory}/{relative} is a link to a folder above itself")
+                        waiting.append((f"{folder}/{name}", relative + "/", (*above, _identity(found))))
+                    elif stat.S_ISREG(found.st_mode):
+                        yield relative, found
+                    else:
+                        raise InvalidError(
+                            f"{directory}/{relative} is neither a file nor a folder, so its bytes cannot be kept",
+                            hint="remove it, or exclude it in .dvcignore",
+                        )
+        finally:
+            os.close(descriptor)
 
 
-def _data_files(
-    folder: Path, directory: str, prefix: str, rules: IgnoreRules, above: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            relative = prefix + entry.name
-            if entry.name == ".dvcignore":
-                raise InvalidError(f"{directory}/{relative}: a .dvcignore file may not lie inside tracked data")
-            try:
-                found = entry.stat()
-            except FileNotFoundError as error:
-                raise InvalidError(
-                    f"{directory}/{relative} is a link to {str(Path(entry.path).readlink())!r}, which does not exist",
-                    hint="remove the link, or exclude it in .dvcignore",
-                ) from error
-            is_directory = stat.S_ISDIR(found.st_mode)
-            if entry.name in NEVER_WALKED or rules.ignores(f"{directory}/{relative}", is_directory=is_directory):
-                continue
-            if is_directory:
-                if _identity(found) in above:
-                    raise InvalidError(f"{directory}/{relative} is a link to a folder above itself")
-                yield from _data_files(Path(entry.path), directory, relative + "/", rules, (*above, _identity(found)))
-            elif stat.S_ISREG(found.st_mode):
-                yield relative, found
-            else:
-                raise InvalidError(
-                    f"{directory}/{relative} is neither a file nor a folder, so its bytes cannot be kept",
-                    hint="remove it, or exclude it in .dvcignore",
-                )
+def _refuse_ignore_file(name: str, path: str) -> None:
+    if name not in NEVER_WALKED:
+        raise InvalidError(f"{path}: a .dvcignore file may not lie inside tracked data")
+
+
+def _broken(path: str, place: str, error: OSError) -> EverloopError:
+    if not isinstance(error, FileNotFoundError) and error.errno != errno.ELOOP:
+        return FailedError(f"{path} cannot be read: {error.strerror}")
+    try:
+        target = str(Path(place).readlink())
+    except FileNotFoundError:
+        return ConflictError(f"{path} vanished while it was read", hint="try again when nothing writes to it")
+    return InvalidError(
+        f"{path} is a link to {target!r}, which does not exist", hint="remove the link, or exclude it in .dvcignore"
+    )
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
@@ -73,10 +95,10 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 def described_files(root: Path, dvcignore: IgnoreRules, gitignore: IgnoreRules) -> list[str]:
     """The `*.dvc` and `dvc.yaml` files, relative to the root, sorted; not the ignored and those of other workspaces."""
-    return sorted(_described_files(root, "", dvcignore, gitignore))
+    return sorted(_described_files(os.fspath(root), "", dvcignore, gitignore))
 
 
-def _described_files(folder: Path, prefix: str, dvcignore: IgnoreRules, gitignore: IgnoreRules) -> Iterator[str]:
+def _described_files(folder: str, prefix: str, dvcignore: IgnoreRules, gitignore: IgnoreRules) -> Iterator[str]:
     with os.scandir(folder) as entries:
         listed = list(entries)
     if prefix and any(entry.name == ".dvc" and entry.is_dir() for entry in listed):
@@ -91,7 +113,7 @@ def _described_files(folder: Path, prefix: str, dvcignore: IgnoreRules, gitignor
         ):
             continue
         if is_directory:
-            yield from _described_files(Path(entry.path), path + "/", dvcignore, gitignore)
+            yield from _described_files(entry.path, path + "/", dvcignore, gitignore)
         elif entry.is_file():
             yield path
 

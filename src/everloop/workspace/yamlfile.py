@@ -6,18 +6,15 @@ three wrong. Leaves the meaning of the keys to the callers.
 
 from __future__ import annotations
 
-import io
+import importlib
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.constructor import RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import ScalarNode
-from ruamel.yaml.representer import RoundTripRepresenter
+from typing import TYPE_CHECKING, Any, cast
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.workspace import plainyaml
+
+if TYPE_CHECKING:
+    from ruamel.yaml.comments import CommentedMap
 
 
 def load_plain(path: Path) -> Any:
@@ -27,7 +24,23 @@ def load_plain(path: Path) -> Any:
         NotFoundError: There is no such file.
         InvalidError: It is not YAML, or not UTF-8; the message has the line.
     """
-    return _parse(YAML(typ="safe", pure=True), path, read_text(path))
+    return parse_plain(read_text(path), path)
+
+
+def parse_plain(text: str, name: str | Path) -> Any:
+    """Read YAML that is in memory already, as `load_plain` does; the name is that of the errors.
+
+    Raises:
+        InvalidError: It is not YAML; the message has the line.
+    """
+    value = plainyaml.parse(text)
+    return _ruamel().load(text, name) if value is plainyaml.UNDECIDED else value
+
+
+def parse_simple(text: str) -> Any:
+    """Read YAML that is as simple as what DVC writes, fast; None for all else, and for an empty text."""
+    value = plainyaml.parse(text)
+    return None if value is plainyaml.UNDECIDED else value
 
 
 def load_editable(path: Path) -> Any:
@@ -35,24 +48,52 @@ def load_editable(path: Path) -> Any:
 
     Raises: as `load_plain`.
     """
-    return _parse(_editor(), path, read_text(path))
+    return _ruamel().load_editable(read_text(path), path)
 
 
 def load_editable_mapping(path: Path) -> CommentedMap:
     """Read an editable file whose top level must be a mapping; an empty file is an empty mapping."""
-    value = load_editable(path)
+    return parse_editable_mapping(read_text(path), path)
+
+
+def load_rewritable(path: Path) -> dict[Any, Any]:
+    """Read a mapping to change and write back with `dump`: plain when the text has nothing that would be lost, else
+    editable.
+
+    Raises: as `load_editable_mapping`.
+    """
+    text = read_text(path)
+    value = plainyaml.parse(text)
+    if isinstance(value, dict) and plainyaml.dump(value) == text.encode():
+        return value
+    return parse_editable_mapping(text, path)
+
+
+def parse_editable_mapping(text: str, name: str | Path) -> CommentedMap:
+    """Read text that is in memory already, as `load_editable_mapping` does; the name is that of the errors.
+
+    Raises:
+        InvalidError: It is not YAML, or no mapping.
+    """
+    value = _ruamel().load_editable(text, name)
     if value is None:
-        return CommentedMap()
-    if not isinstance(value, CommentedMap):
-        raise InvalidError(f"{path}: the top level must be a mapping of keys, found {type(value).__name__}")
-    return value
+        value = _ruamel().new_mapping()
+    if not isinstance(value, dict):
+        raise InvalidError(f"{name}: the top level must be a mapping of keys, found {type(value).__name__}")
+    return cast("CommentedMap", value)
 
 
 def dump(value: Any) -> bytes:
     """Write in DVC's block style: lists not indented, long strings folded at column 80, unicode unescaped."""
-    stream = io.BytesIO()
-    _editor().dump(value, stream)
-    return stream.getvalue()
+    written = plainyaml.dump(value)
+    if written is None:
+        written = cast("bytes", _ruamel().dump(value))
+    return written
+
+
+def new_mapping(*items: Any, **fields: Any) -> CommentedMap:
+    """As `dict(...)`, for a file that does not exist yet; keys may be inserted in its middle."""
+    return cast("CommentedMap", _ruamel().new_mapping(*items, **fields))
 
 
 def read_text(path: Path) -> str:
@@ -72,52 +113,6 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-class _WrittenFloat(float):
-    """A float that is written back as it was read; ruamel would write it anew, and may lose its last digit."""
-
-    written: str
-
-
-class _EditorConstructor(RoundTripConstructor):
-    """Builds values that can be written back."""
-
-    def construct_yaml_float(self, node: ScalarNode) -> Any:
-        """Keep the text of a plain float; one with an anchor is left to ruamel, which keeps the anchor."""
-        value = super().construct_yaml_float(node)
-        if node.anchor:
-            return value
-        kept = _WrittenFloat(value)
-        kept.written = node.value
-        return kept
-
-
-class _EditorRepresenter(RoundTripRepresenter):
-    """Writes them back."""
-
-    def represent_written_float(self, value: _WrittenFloat) -> Any:
-        """Write the text that was read."""
-        return self.represent_scalar("tag:yaml.org,2002:float", value.written)
-
-
-_EditorConstructor.add_constructor("tag:yaml.org,2002:float", _EditorConstructor.construct_yaml_float)
-_EditorRepresenter.add_representer(_WrittenFloat, _EditorRepresenter.represent_written_float)
-
-
-def _editor() -> YAML:
-    yaml = YAML()
-    yaml.Constructor = _EditorConstructor
-    yaml.Representer = _EditorRepresenter
-    yaml.default_flow_style = False
-    yaml.preserve_quotes = True
-    return yaml
-
-
-def _parse(yaml: YAML, path: Path, text: str) -> Any:
-    try:
-        return yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InvalidError(f"{path}{where}: {error.problem or error.context or 'this is not YAML'}") from error
-    except YAMLError as error:
-        raise InvalidError(f"{path}: this is not YAML: {error}") from error
+def _ruamel() -> Any:
+    """The reader of all YAML, which takes as long to import as all else of a small command."""
+    return importlib.import_module("everloop.workspace.yamledit")

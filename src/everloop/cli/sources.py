@@ -1,0 +1,232 @@
+"""`ever list`, `du`, `get`, `get-url`, `import`, `import-url`, `update`: data of other repositories and addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from everloop.cli.output import emit, hint, json_option, table
+from everloop.cli.words import absolute
+from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source
+from everloop.workspace.get import get, get_address, name_of
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _rev_option(command: Command) -> Command:
+    return click.option("--rev", metavar="REV", help="A branch, tag or commit.")(command)
+
+
+def _remote_option(command: Command) -> Command:
+    return click.option("--remote", metavar="NAME", help="The repository's remote that has its data.")(command)
+
+
+def _out_option(command: Command) -> Command:
+    return click.option("-o", "--out", metavar="PATH", help="Where to; a folder that is there gets it inside.")(command)
+
+
+def _force_option(command: Command) -> Command:
+    return click.option("-f", "--force", is_flag=True, help="Replace what lies there.")(command)
+
+
+@click.command("list")
+@click.argument("url", default=".")
+@click.argument("path", default="")
+@_rev_option
+@_remote_option
+@click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
+@click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
+@click.option("-L", "--level", type=click.IntRange(min=0), help="How deep to look.")
+@click.option("--dvc-only", is_flag=True, help="Only data under version.")
+@click.option("--size", "with_size", is_flag=True, help="Show sizes in bytes.")
+@click.option("--show-hash", is_flag=True, help="Show hashes.")
+@json_option
+def list_command(
+    url: str,
+    path: str,
+    rev: str | None,
+    remote: str | None,
+    recursive: bool,
+    tree: bool,
+    level: int | None,
+    dvc_only: bool,
+    with_size: bool,
+    show_hash: bool,
+    as_json: bool,
+) -> None:
+    """List what a repository has at PATH: files in Git, and data under version.
+
+    URL is a folder, or what `git clone` takes. Without --rev a folder is listed as it is now.
+
+    \b
+    Example:
+      ever list . -R --dvc-only
+      ever list https://github.com/iterative/example-get-started data --rev main
+    """
+    if tree and as_json:
+        raise click.UsageError("--tree is for people, --json is not; choose one")
+    with _source(url, rev, remote) as source:
+        if tree:
+            branches = list(listing.list_tree(source, _inner(path), dvc_only=dvc_only, max_depth=level))
+            names, found = list(_drawn(branches)), [entry for _, _, entry in branches]
+        else:
+            found = listing.list_entries(source, _inner(path), recursive=recursive, dvc_only=dvc_only, max_depth=level)
+            names = [entry.path for entry in found]
+    emit([listing.entry_of(entry) for entry in found], as_json=as_json, text=_lines(names, found, with_size, show_hash))
+    hint(f"ever get {url} PATH (bring it here), or ever import {url} PATH (and keep track of it)")
+
+
+@click.command()
+@click.argument("url", default=".")
+@click.argument("path", default="")
+@_rev_option
+@_remote_option
+@click.option("-s", "--summarize", is_flag=True, help="Only the whole.")
+@json_option
+def du(url: str, path: str, rev: str | None, remote: str | None, summarize: bool, as_json: bool) -> None:
+    """Tell how many bytes what a repository has at PATH takes."""
+    with _source(url, rev, remote) as source:
+        found = [(name or ".", size) for name, size in listing.usage(source, _inner(path), summarise=summarize)]
+    width = max(len(f"{size:,}") for _, size in found)
+    lines = [f"{size:>{width},}  {name}" for name, size in found]
+    emit([{"path": name, "size": size} for name, size in found], as_json=as_json, text=lines)
+
+
+@click.command("get")
+@click.argument("url")
+@click.argument("path")
+@_rev_option
+@_remote_option
+@_out_option
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, help="How many files to bring at a time.")
+@_force_option
+@json_option
+def get_command(
+    url: str, path: str, rev: str | None, remote: str | None, out: str | None, jobs: int, force: bool, as_json: bool
+) -> None:
+    """Bring a file or folder of a repository here. No workspace is needed, and nothing keeps track of it."""
+    target = _target(out, path)
+    with _source(url, rev, remote) as source:
+        n_files = get(source, _inner(path), target, force=force, jobs=jobs)
+    emit({"path": str(target), "n_files": n_files}, as_json=as_json, text=f"brought {target} ({n_files:,} files)")
+
+
+@click.command("get-url")
+@click.argument("url")
+@click.argument("out", required=False)
+@_force_option
+@json_option
+def get_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
+    """Bring a file from a web server, or a file or folder of this machine, here."""
+    target = _target(out, url)
+    get_address(url, target, force=force)
+    emit({"path": str(target)}, as_json=as_json, text=f"brought {target}")
+
+
+@click.command("import")
+@click.argument("url")
+@click.argument("path")
+@_rev_option
+@_remote_option
+@_out_option
+@click.option("--no-download", is_flag=True, help="Only record it; `ever update` brings it.")
+@_force_option
+@json_option
+def import_command(
+    url: str,
+    path: str,
+    rev: str | None,
+    remote: str | None,
+    out: str | None,
+    no_download: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Bring a file or folder of a repository into the workspace, pinned to its revision.
+
+    \b
+    Example:
+      ever import ../registry data/flights -o flights --rev v1.0
+      ever update flights --rev v1.1
+    """
+    target = _target(out, path)
+    file = Workspace.open(target.parent).imports.repository(
+        url, path, target, rev=rev, remote=remote, download=not no_download, force=force
+    )
+    _tell_imported(file, as_json)
+
+
+@click.command("import-url")
+@click.argument("url")
+@click.argument("out", required=False)
+@_force_option
+@json_option
+def import_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
+    """Bring a file from a web server, or a file or folder of this machine, into the workspace, and keep track of it."""
+    target = _target(out, url)
+    _tell_imported(Workspace.open(target.parent).imports.address(url, target, force=force), as_json)
+
+
+@click.command()
+@click.argument("targets", nargs=-1)
+@click.option("--rev", metavar="REV", help="The revision to follow from now on.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite imported data that were changed here.")
+@json_option
+def update(targets: tuple[str, ...], rev: str | None, force: bool, as_json: bool) -> None:
+    """Bring imported data up to date with their sources; all of them, if none is named."""
+    report = Workspace.open().imports.update(absolute(targets) or None, rev=rev, force=force)
+    lines = [f"updated {path}" for path in report.updated]
+    lines += [f"{path}: nothing new" for path in report.unchanged]
+    emit(report, as_json=as_json, text=lines or "nothing is imported")
+    hint(f"git commit {' '.join(report.updated)}" if report.updated else "ever import URL PATH")
+
+
+def _source(url: str, rev: str | None, remote: str | None) -> AbstractContextManager[Source]:
+    return open_source(url, rev, remote=remote)
+
+
+def _inner(path: str) -> str:
+    """A path as the repository has it."""
+    return "" if path == "." else str(Path(path)).strip("/") if path else ""
+
+
+def _target(out: str | None, origin: str) -> Path:
+    """Where something comes to, that has a name where it comes from."""
+    if out is None:
+        return Path(name_of(origin)).absolute()
+    target = Path(out).absolute()
+    return target / name_of(origin) if target.is_dir() else target
+
+
+def _tell_imported(file: DvcFile, as_json: bool) -> None:
+    emit(file, as_json=as_json, text=[f"imported {out.path}, as {file.path} records" for out in file.outs])
+    hint(f"git add {file.path} && git commit")
+
+
+def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: bool) -> list[str] | str:
+    if not (with_size or show_hash):
+        return names
+    heads = [*(["size"] if with_size else []), *(["md5"] if show_hash else []), "path"]
+    rows = []
+    for name, entry in zip(names, found, strict=True):
+        size = "" if entry.size_bytes is None else f"{entry.size_bytes:,}"
+        rows.append([*([size] if with_size else []), *([entry.md5 or "-"] if show_hash else []), name])
+    return table(heads, rows)
+
+
+def _drawn(branches: list[tuple[int, bool, Entry]]) -> Iterator[str]:
+    """The lines of a tree."""
+    rails: list[bool] = []
+    for depth, is_last, entry in branches:
+        name = entry.path.rpartition("/")[2] or "."
+        if depth == 0:
+            yield name
+            continue
+        del rails[depth - 1 :]
+        above = "".join("    " if ended else "│   " for ended in rails)
+        yield f"{above}{'└── ' if is_last else '├── '}{name}"
+        rails.append(is_last)

@@ -1,0 +1,149 @@
+"""Bring objects of remotes into the cache: verified, the files of a directory first, its listing last.
+
+What the cache has is not asked for. What arrives is kept also when other objects fail, so to fetch again goes on where
+it ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from everloop.errors import EverloopError, NotFoundError
+from everloop.workspace import hashing, parallel
+from everloop.workspace.cache import Incoming
+from everloop.workspace.parallel import Patience
+from everloop.workspace.remote_store import RemoteStore
+from everloop.workspace.routes import Journal, Progress, Route, Transfer, present_in_cache, routes
+from everloop.workspace.values import Out
+
+if TYPE_CHECKING:
+    from everloop.workspace.workspace import Workspace
+
+
+class _Arrived(msgspec.Struct, frozen=True):
+    """A verified file beside the cache."""
+
+    aside: Path
+    size_bytes: int
+
+
+def fetch(
+    workspace: Workspace,
+    outs: Iterable[Out],
+    *,
+    remote: str | None = None,
+    jobs: int | None = None,
+    patience: Patience | None = None,
+    progress: Progress | None = None,
+) -> Transfer:
+    """Fetch the outs; see `Workspace.fetch`."""
+    journal = Journal(progress)
+    for route in routes(workspace, _incomplete(workspace, outs), remote=remote, jobs=jobs, patience=patience):
+        _fetch(workspace, route, journal)
+    return journal.report()
+
+
+def fetch_listings(
+    workspace: Workspace, outs: Iterable[Out], *, remote: str | None = None, patience: Patience | None = None
+) -> Transfer:
+    """Fetch only the listings of directories, so that parts of them can be told."""
+    journal = Journal(None)
+    lacking = [out for out in outs if out.content is not None and not workspace.cache.has(out.content.md5)]
+    for route in routes(workspace, lacking, remote=remote, jobs=None, patience=patience):
+        with workspace.cache.incoming() as incoming:
+            _take(route.store, {md5: out.path for md5, out in route.directories.items()}, incoming, journal)
+    return journal.report()
+
+
+def _incomplete(workspace: Workspace, outs: Iterable[Out]) -> list[Out]:
+    """The outs of which the cache lacks something: a remote is not needed, not even named, for the others."""
+    lacking = []
+    for out in outs:
+        if out.content is None or not out.is_cached:
+            continue
+        md5 = out.content.md5
+        if not workspace.cache.has(md5):
+            lacking.append(out)
+        elif out.content.is_directory:
+            files = set(workspace.cache.read_directory(md5).values())
+            if len(present_in_cache(workspace, files)) < len(files):
+                lacking.append(out)
+    return lacking
+
+
+def _fetch(workspace: Workspace, route: Route, journal: Journal) -> None:
+    store, cache = route.store, workspace.cache
+    n_failed = len(journal.failed)
+    # Data that are never pushed may still be there, from before; that they are not is no failure.
+    optional = {out.content.md5 for out in route.outs if out.content is not None and not out.is_pushed}
+    with cache.incoming() as incoming:
+        names = route.files
+        directories = route.directories
+        listings: dict[str, dict[str, str]] = {}
+        waiting: dict[str, _Arrived] = {}
+        for md5, out in directories.items():
+            try:
+                listings[md5], arrived = _listing(workspace, store, md5, incoming)
+            except EverloopError as error:
+                if not (md5 in optional and isinstance(error, NotFoundError)):
+                    journal.fail(store, md5, out.path, error.message)
+                continue
+            if arrived is not None:
+                waiting[md5] = arrived
+            files = {file_md5: f"{out.path}/{path}" for path, file_md5 in listings[md5].items()}
+            names |= files
+            if not out.is_pushed:
+                optional |= files.keys()
+        here = present_in_cache(workspace, names)
+        failed = _take(
+            store, {md5: path for md5, path in names.items() if md5 not in here}, incoming, journal, optional
+        )
+        incoming.flush()
+        for md5, arrived in waiting.items():
+            if failed.isdisjoint(listings[md5].values()):
+                incoming.adopt(arrived.aside, md5, arrived.size_bytes)
+                journal.arrived(md5, directories[md5].path)
+    if len(journal.failed) > n_failed:
+        store.forget()
+
+
+def _listing(
+    workspace: Workspace, store: RemoteStore, md5: str, incoming: Incoming
+) -> tuple[dict[str, str], _Arrived | None]:
+    if workspace.cache.has(md5):
+        return workspace.cache.read_directory(md5), None
+    aside = incoming.reserve()
+    size_bytes = parallel.insist(lambda: store.fetch(md5, os.fspath(aside)), store.patience)
+    return hashing.decode_directory(aside.read_bytes(), f"{store.url}: {md5}"), _Arrived(aside, size_bytes)
+
+
+def _take(
+    store: RemoteStore,
+    names: dict[str, str],
+    incoming: Incoming,
+    journal: Journal,
+    optional: Iterable[str] = (),
+) -> set[str]:
+    """Fetch objects; returns the ids of those that did not come."""
+    forgiven = set(optional)
+    failed: set[str] = set()
+    journal.expect(len(names))
+
+    def get(md5: str) -> _Arrived:
+        aside = incoming.reserve()
+        return _Arrived(aside, store.fetch(md5, os.fspath(aside)))
+
+    for done in parallel.each(get, names, jobs=store.jobs, batch=store.batch, patience=store.patience):
+        if done.result is not None:
+            incoming.adopt(done.result.aside, done.item, done.result.size_bytes)
+            journal.arrived(done.item, names[done.item])
+            continue
+        failed.add(done.item)
+        if done.error is not None and not (done.item in forgiven and isinstance(done.error, NotFoundError)):
+            journal.fail(store, done.item, names[done.item], done.error.message)
+    return failed

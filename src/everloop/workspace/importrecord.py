@@ -1,0 +1,106 @@
+"""The `.dvc` file of an import: its source as a dependency, frozen, and a hash over all of it.
+
+Source: dvc 3.67 (`stage/utils.py`, `compute_md5`). Leaves bringing the data to `importing.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from everloop.errors import InvalidError
+from everloop.workspace import yamlfile
+from everloop.workspace.dvcfile import content_fields
+from everloop.workspace.values import Content, DvcFile, Out
+
+if TYPE_CHECKING:
+    from ruamel.yaml.comments import CommentedMap
+
+_NOT_HASHED_AT_TOP = {"md5", "meta", "desc"}
+_NOT_HASHED = {"desc", "type", "labels", "meta", "locked", "frozen", "metric", "persist", "isexec", "size", "nfiles"}
+_CONTENT_KEYS = ("md5", "size", "nfiles", "isexec", "hash")
+_SOURCE_KEYS = ("md5", "checksum", "etag", "size", "nfiles", "isexec", "hash")
+
+
+def new(dep: CommentedMap, name: str) -> CommentedMap:
+    """A record with one source and one out, by the name that it has in its folder; `fill` completes it."""
+    data = yamlfile.new_mapping(md5="", frozen=True)
+    data["deps"] = [dep]
+    data["outs"] = [yamlfile.new_mapping(hash="md5", path=name)]
+    return data
+
+
+def load(root: Path, file: DvcFile) -> tuple[Out, CommentedMap, CommentedMap]:
+    """The out, the whole record and the source in it, both to be changed in place.
+
+    Raises:
+        InvalidError: It has several sources or outs, or a source of a kind that is not supported.
+    """
+    data = yamlfile.load_editable_mapping(root / file.path)
+    deps = data.get("deps") or []
+    dep: Any = deps[0] if len(deps) == 1 and len(file.outs) == 1 else None
+    if not isinstance(dep, dict):
+        raise InvalidError(f"{file.path}: an import has one source and one out")
+    repo = dep.get("repo")
+    for holder, known in ((dep, {"path", "repo", *_SOURCE_KEYS}), (repo or {}, {"url", "rev", "rev_lock", "remote"})):
+        for key in holder:
+            if key not in known:
+                raise InvalidError(f"{file.path}: the key {key!r} of its source is not supported", hint="use dvc")
+    if not isinstance(dep.get("path"), str) or (repo is not None and not isinstance(repo.get("url"), str)):
+        raise InvalidError(f"{file.path}: its source has no path or no url")
+    if repo is not None and not isinstance(repo.get("remote", ""), str):
+        raise InvalidError(f"{file.path}: a remote with settings of its own is not supported", hint="use dvc")
+    return file.outs[0], data, cast("CommentedMap", dep)
+
+
+def fill(data: CommentedMap, content: Content | None) -> None:
+    """Put the content of the out and the hash of the whole in place; None means that the data never came."""
+    entry = data["outs"][0]
+    fields = content_fields(content) if content is not None else {"hash": "md5"}
+    _replace(entry, _CONTENT_KEYS, fields)
+    md5 = digest(data)
+    if "md5" in data:
+        data["md5"] = md5
+    else:
+        data.insert(0, "md5", md5)
+
+
+def renew(dep: CommentedMap, fields: dict[str, Any]) -> None:
+    """Replace what a record says of what lies at its source."""
+    _replace(dep, _SOURCE_KEYS, fields)
+
+
+def put(entry: CommentedMap, key: str, value: str, *, after: str) -> None:
+    """Set a key; a new one comes after another one."""
+    if key in entry:
+        entry[key] = value
+    else:
+        entry.insert(list(entry).index(after) + 1, key, value)
+
+
+def digest(data: CommentedMap) -> str:
+    """DVC's hash of the record, in hex: it tells that nobody has changed source or out by hand."""
+    plain = yamlfile.parse_plain(yamlfile.dump(data).decode(), "an import")
+    hashed = {key: value for key, value in plain.items() if key not in _NOT_HASHED_AT_TOP}
+    if hashed.get("wdir") == ".":
+        del hashed["wdir"]
+    return hashlib.md5(json.dumps(_pruned(hashed), sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _pruned(item) for key, item in value.items() if key not in _NOT_HASHED}
+    return [_pruned(item) for item in value] if isinstance(value, list) else value
+
+
+def _replace(entry: CommentedMap, known: tuple[str, ...], fields: dict[str, Any]) -> None:
+    for key in known:
+        if key not in fields:
+            entry.pop(key, None)
+    for position, (key, value) in enumerate(fields.items()):
+        if key in entry:
+            entry[key] = value
+        else:
+            entry.insert(min(position, len(entry)), key, value)

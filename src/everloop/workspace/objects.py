@@ -1,0 +1,100 @@
+"""Find data by their hash: in caches first, then in the remote of the repository that records them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from everloop.errors import NotFoundError
+from everloop.workspace import hashing, remotes
+from everloop.workspace.cache import Cache, corrupt
+from everloop.workspace.configuration import Configuration
+from everloop.workspace.remote_store import RemoteStore
+
+
+class Objects:
+    """Objects of one repository. Thread-safe but for the first question to the remote.
+
+    Args:
+        caches: Where to look first, in this order.
+        settings: The `.dvc` folder whose configuration names the remote; None when there is none.
+        remote: Which of its remotes; None means the default one.
+    """
+
+    def __init__(self, caches: Sequence[Cache], settings: Path | None, remote: str | None = None) -> None:
+        self._caches = tuple(caches)
+        self._settings = settings
+        self._remote_name = remote
+
+    def listing(self, md5: str) -> dict[str, str]:
+        """The files of a directory, `{path below it: md5}`.
+
+        Raises:
+            NotFoundError: Its object is nowhere.
+            InvalidError: It is malformed, or a path in it leaves the directory.
+        """
+        cache = self._holder(md5)
+        if cache is not None:
+            return cache.read_directory(md5)
+        return hashing.decode_directory(self._store(md5).read(md5), md5)
+
+    def size_bytes(self, md5: str) -> int | None:
+        """The length of a file; None when no cache has it."""
+        cache = self._holder(md5)
+        return None if cache is None else cache.path(md5).stat().st_size
+
+    def fetch(self, md5: str, target: Path) -> None:
+        """Bring an object to a new file, verified.
+
+        Raises:
+            NotFoundError: It is nowhere.
+            FailedError: The cache's object is damaged.
+        """
+        cache = self._holder(md5)
+        if cache is None:
+            self._store(md5).fetch(md5, str(target))
+            return
+        source = cache.path(md5)
+        with source.open("rb", buffering=0) as stream, target.open("xb", buffering=0) as sink:
+            copied, _ = hashing.md5_of_stream(stream, sink)
+        if copied != md5:
+            target.unlink()
+            raise corrupt(source)
+
+    def open(self, md5: str) -> BinaryIO:
+        """An object's bytes as a stream, verified when they come from a remote."""
+        cache = self._holder(md5)
+        if cache is not None:
+            return cache.path(md5).open("rb")
+        store = self._store(md5)
+        with tempfile.TemporaryDirectory(prefix="everloop-") as folder:
+            # The name goes with the folder, the bytes when the stream is closed.
+            aside = Path(folder) / md5
+            store.fetch(md5, str(aside))
+            return cast(BinaryIO, aside.open("rb"))
+
+    def _holder(self, md5: str) -> Cache | None:
+        return next((cache for cache in self._caches if cache.has(md5)), None)
+
+    def _store(self, md5: str) -> RemoteStore:
+        if self._remote is None:
+            raise NotFoundError(
+                f"the object {md5} is in no cache here, and the repository names no remote that has it",
+                hint="push it there, or name the remote: --remote NAME",
+            )
+        return self._remote
+
+    @cached_property
+    def _remote(self) -> RemoteStore | None:
+        if self._settings is None:
+            return None
+        try:
+            found = remotes.find(Configuration(self._settings), self._remote_name)
+        except NotFoundError:
+            if self._remote_name is not None:
+                raise
+            return None
+        return RemoteStore(found, self._settings / "tmp" / "everloop" / "remotes")

@@ -1,0 +1,138 @@
+"""Everything that the files of a workspace record as data: the outs of `.dvc` files, and those of pipelines.
+
+Of `dvc.yaml` and `dvc.lock` only the outs are read here, and leniently: where they lie, what they hold, how they are
+kept. Stages, and telling what is wrong with a `dvc.yaml`, belong to the pipelines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from everloop.errors import InvalidError
+from everloop.workspace import dvcfile, yamlfile
+from everloop.workspace.values import Out
+from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
+
+LOCK_FILE = "dvc.lock"
+_LISTS = ("outs", "metrics", "plots")
+_TEMPLATE = re.compile(r"(?<!\\)\$\{.*?\}")
+
+# Gives the text of a file by its path, None when there is no such file.
+Reader = Callable[[str], str | None]
+
+
+def is_record(name: str) -> bool:
+    """Whether a file of that name (without its folders) records data."""
+    return name in (PIPELINE_FILE, LOCK_FILE) or (name.endswith(DVC_SUFFIX) and name != DVC_SUFFIX)
+
+
+def outs_on_disk(root: Path, files: Iterable[str]) -> list[Out]:
+    """The outs of `.dvc` and `dvc.yaml` files as they are now.
+
+    Args:
+        root: The workspace.
+        files: Their paths, relative to it.
+
+    Raises:
+        InvalidError: One is malformed or uses something that is not supported.
+    """
+
+    def read(path: str) -> str | None:
+        file = root / path
+        return yamlfile.read_text(file) if file.exists() else None
+
+    return [out for path in files for out in outs_of(path, read, f"{root}/")]
+
+
+def outs_of(path: str, read: Reader, where: str = "") -> list[Out]:
+    """The outs of one `.dvc` file, or of one `dvc.yaml` with the `dvc.lock` beside it.
+
+    Args:
+        path: Of the file, relative to the workspace.
+        read: Reads it, and the lock.
+        where: What to put before the path in an error, as `main: `.
+
+    Raises:
+        InvalidError: It is malformed or uses something that is not supported.
+        NotFoundError: There is no such file.
+    """
+    text = read(path) or ""
+    if path.endswith(DVC_SUFFIX):
+        return list(dvcfile.parse(text, path, where + path).outs)
+    lock_path = path.removesuffix(PIPELINE_FILE) + LOCK_FILE
+    definition = yamlfile.parse_plain(text, where + path)
+    lock = yamlfile.parse_plain(read(lock_path) or "", where + lock_path)
+    return list(_pipeline_outs(definition, lock, PurePosixPath(path).parent, where + lock_path))
+
+
+def _pipeline_outs(definition: Any, lock: Any, folder: PurePosixPath, where: str) -> Iterator[Out]:
+    recorded = _mapping(_mapping(lock).get("stages"))
+    for name, stage in _mapping(_mapping(definition).get("stages")).items():
+        body = _mapping(_mapping(stage).get("do", stage))
+        base = PurePosixPath(dvcfile.inside(folder, _written(body.get("wdir", "."), where), where))
+        is_family = body is not stage or "matrix" in body
+        entries = [
+            _mapping(entry)
+            for key, entry in recorded.items()
+            if (str(key).startswith(f"{name}@") if is_family else str(key) == str(name))
+        ]
+        yield from _stage_outs(dict(_declared(body)), entries, base, f"{where}: stage {name}")
+
+
+def _stage_outs(
+    declared: Mapping[str, Mapping[str, Any]], entries: list[dict[str, Any]], base: PurePosixPath, where: str
+) -> Iterator[Out]:
+    """What the lock has of the declared outs; also those that it does not have yet, when their path is plain."""
+    patterns = {_pattern(written): options for written, options in declared.items()}
+    seen: set[str] = set()
+    for entry in entries:
+        for item in entry.get("outs") or ():
+            written = str(_mapping(item).get("path"))
+            options = next((options for pattern, options in patterns.items() if pattern.fullmatch(written)), None)
+            # An out that is declared no more is not restored either.
+            if options is not None:
+                seen.add(written)
+                yield _out(base, written, item, options, where)
+    for written, options in declared.items():
+        plain = written.replace("\\${", "${")
+        if not _TEMPLATE.search(written) and plain not in seen:
+            yield _out(base, plain, {}, options, where)
+
+
+def _out(base: PurePosixPath, written: str, item: dict[str, Any], options: Mapping[str, Any], where: str) -> Out:
+    return Out(
+        path=dvcfile.inside(base, written, where),
+        content=dvcfile.read_content(item, f"{where}: {written}"),
+        is_cached=bool(options.get("cache", True)),
+        is_pushed=bool(options.get("push", True)),
+        remote=options.get("remote"),
+    )
+
+
+def _declared(stage: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key in _LISTS:
+        listed = stage.get(key)
+        for item in listed if isinstance(listed, list) else ():
+            if isinstance(item, dict):
+                yield from ((str(path), _mapping(options)) for path, options in item.items())
+            else:
+                yield str(item), {}
+
+
+def _pattern(written: str) -> re.Pattern[str]:
+    """A declared path as a pattern for the recorded ones: `${...}` stands for anything."""
+    parts = [re.escape(part.replace("\\${", "${")) for part in _TEMPLATE.split(written)]
+    return re.compile(".*".join(parts), re.DOTALL)
+
+
+def _written(wdir: Any, where: str) -> str:
+    if not isinstance(wdir, str) or _TEMPLATE.search(wdir):
+        raise InvalidError(f"{where}: the wdir {wdir!r} is not supported: it must be a plain path")
+    return wdir
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

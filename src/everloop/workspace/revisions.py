@@ -1,0 +1,210 @@
+"""Read what Git revisions record as data, without checking them out.
+
+One `git` process serves a whole history; folders and files that commits share are read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from everloop.errors import InvalidError, NotFoundError
+from everloop.workspace import records
+from everloop.workspace.git import Git
+from everloop.workspace.gitobjects import GitObjects, TreeEntry
+from everloop.workspace.ignore import IgnoreRules
+from everloop.workspace.values import Out, Revision, Snapshot
+
+_DVCIGNORE = ".dvcignore"
+
+
+def select(
+    git: Git,
+    revs: Iterable[str] = (),
+    *,
+    n: int = 1,
+    all_branches: bool = False,
+    all_tags: bool = False,
+    all_commits: bool = False,
+) -> list[Revision]:
+    """The commits that the words of a command mean, each once, in the order of the words.
+
+    Args:
+        git: The repository.
+        revs: Branches, tags, hashes, ...
+        n: How many commits of each of `revs` and of each branch, going back along first parents; below 1 means all.
+        all_branches: The tips of all local branches.
+        all_tags: All tags.
+        all_commits: All that branches, tags and remote branches reach.
+
+    Raises:
+        NotFoundError: A rev is no commit, or there is no repository.
+    """
+    names: dict[str, list[str]] = {}
+    for rev in dict.fromkeys(revs):
+        _note_back(git, rev, git.resolve(rev), n, names)
+    if all_commits:
+        for commit in git.ask("rev-list", "--branches", "--tags", "--remotes", *_head(git)).split():
+            names.setdefault(commit, [])
+    if all_branches:
+        for name, commit in _tips(git, "refs/heads/"):
+            _note_back(git, name, commit, n, names)
+    if all_tags:
+        for name, commit in _tips(git, "refs/tags/"):
+            names.setdefault(commit, []).append(name)
+    return [Revision(commit=commit, names=tuple(dict.fromkeys(found))) for commit, found in names.items()]
+
+
+class History:
+    """Reads revisions of one workspace. A context manager; not thread-safe."""
+
+    def __init__(self, root: Path) -> None:
+        """Prepare to read.
+
+        Args:
+            root: The workspace: the top folder of its Git repository, a folder in it, or a bare repository.
+        """
+        self._root = root
+        # Of a bare repository it is empty.
+        self._prefix = Git(root).ask("rev-parse", "--show-prefix").removesuffix("\n").strip("/")
+        self._objects = GitObjects(root)
+        self._described: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._outs: dict[tuple[str, str, str], list[Out] | str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._objects.__exit__(kind, error, trace)
+
+    def snapshot(self, revision: Revision) -> Snapshot:
+        """All data that a commit records; what cannot be read is told beside it.
+
+        A commit from before the workspace came into the repository records nothing.
+
+        Raises:
+            NotFoundError: There is no such commit.
+        """
+        try:
+            top = self._objects.find(revision.commit, self._prefix).oid
+        except NotFoundError:
+            # Only the folder may be missing.
+            self._objects.tree(revision.commit)
+            return Snapshot(revision=revision)
+        files = self._files(top)
+        outs: list[Out] = []
+        unreadable: dict[str, str] = {}
+        where = f"{revision.names[0] if revision.names else revision.commit[:12]}: "
+        for path in files:
+            if path.rpartition("/")[2] == records.LOCK_FILE:
+                continue
+            found = self._outs_of(path, files)
+            if isinstance(found, str):
+                unreadable[path] = where + found
+            else:
+                outs += found
+        return Snapshot(revision=revision, outs=tuple(outs), unreadable=unreadable)
+
+    def entry(self, commit: str, path: str) -> TreeEntry:
+        """The Git entry of a path of the workspace.
+
+        Raises:
+            NotFoundError: The commit has no such path.
+        """
+        return self._objects.find(commit, f"{self._prefix}/{path}".strip("/"))
+
+    def children(self, entry: TreeEntry) -> tuple[TreeEntry, ...]:
+        """What lies in a folder."""
+        return self._objects.tree(entry.oid)
+
+    def blob(self, entry: TreeEntry) -> bytes:
+        """The bytes of a file that Git has."""
+        return self._objects.blob(entry.oid)
+
+    def size(self, entry: TreeEntry) -> int:
+        """The length in bytes of a file that Git has."""
+        return self._objects.size_bytes(entry.oid)
+
+    def _outs_of(self, path: str, files: dict[str, str]) -> list[Out] | str:
+        """The outs of one file, or why it cannot be read; each text is read once, whatever commits have it."""
+        lock = files.get(path.removesuffix("dvc.yaml") + records.LOCK_FILE, "")
+        key = (path, files[path], "" if path.endswith(".dvc") else lock)
+        if key not in self._outs:
+            try:
+                self._outs[key] = records.outs_of(path, lambda name: self._text(files, name))
+            except InvalidError as error:
+                self._outs[key] = error.message
+        return self._outs[key]
+
+    def _text(self, files: dict[str, str], path: str) -> str | None:
+        if path not in files:
+            return None
+        try:
+            return self._objects.blob(files[path]).decode()
+        except UnicodeDecodeError as error:
+            raise InvalidError(f"{path} is not UTF-8 text: byte {error.start}") from error
+
+    def _files(self, top: str) -> dict[str, str]:
+        """The files that record data, `{path: object}`, without those that `.dvcignore` excludes."""
+        found = dict(self._walk(top, is_top=True))
+        specs = {path: oid for path, oid in found.items() if path.rpartition("/")[2] == _DVCIGNORE}
+        for path in specs:
+            del found[path]
+        texts = {path: self._text(specs, path) or "" for path in specs}
+        if not any(line.strip() and not line.startswith("#") for text in texts.values() for line in text.splitlines()):
+            return dict(sorted(found.items()))
+        rules = IgnoreRules(self._root, _DVCIGNORE, {path.rpartition("/")[0]: text for path, text in texts.items()})
+        return {
+            path: oid for path, oid in sorted(found.items()) if not rules.ignores_or_parent(path, is_directory=False)
+        }
+
+    def _walk(self, oid: str, *, is_top: bool = False) -> tuple[tuple[str, str], ...]:
+        if oid in self._described and not is_top:
+            return self._described[oid]
+        found: list[tuple[str, str]] = []
+        entries = self._objects.tree(oid)
+        if is_top or not any(entry.name == ".dvc" and entry.is_folder for entry in entries):
+            for entry in entries:
+                if entry.is_file and (entry.name == _DVCIGNORE or records.is_record(entry.name)):
+                    found.append((entry.name, entry.oid))
+                elif entry.is_folder and entry.name != ".dvc":
+                    found += ((f"{entry.name}/{path}", inner) for path, inner in self._walk(entry.oid))
+        if not is_top:
+            self._described[oid] = tuple(found)
+        return tuple(found)
+
+
+def snapshots(root: Path, revisions: Iterable[Revision]) -> Iterator[Snapshot]:
+    """What each revision records; see `History.snapshot`."""
+    with History(root) as history:
+        for revision in revisions:
+            yield history.snapshot(revision)
+
+
+def _note_back(git: Git, name: str, commit: str, n: int, names: dict[str, list[str]]) -> None:
+    names.setdefault(commit, []).append(name)
+    if n != 1:
+        limit = (f"--max-count={n}",) if n > 0 else ()
+        for older in git.ask("rev-list", "--first-parent", *limit, commit).split()[1:]:
+            names.setdefault(older, [])
+
+
+def _tips(git: Git, where: str) -> Iterator[tuple[str, str]]:
+    """Names and commits of the references below a place; a tag of something else than a commit is passed over."""
+    wanted = "%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)"
+    for line in git.ask("for-each-ref", f"--format={wanted}", where).splitlines():
+        kind, oid, peeled_kind, peeled, name = line.split(" ", 4)
+        if "commit" in (kind, peeled_kind):
+            yield name.removeprefix(where), oid if kind == "commit" else peeled
+
+
+def _head(git: Git) -> tuple[str, ...]:
+    """The commit that is checked out, which may be on no branch; nothing before the first one."""
+    try:
+        return (git.head(),)
+    except NotFoundError:
+        return ()

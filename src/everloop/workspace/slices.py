@@ -1,0 +1,73 @@
+"""Do the same to many files with a few threads.
+
+Worth it only for work that waits for the disk or runs outside of Python (reading, hashing, copying). Leaves what is
+done to the callers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# More threads than this only take turns at Python's lock.
+_MOST_THREADS = 4
+_CHUNK_ITEMS = 64
+_CHUNK_BYTES = 1 << 20
+
+
+def each(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], *, item_bytes: int = 0) -> list[Result]:
+    """Give slices of the items to threads and put the results together in the order of the items.
+
+    When a thread fails, the others stop after the slice they are at.
+
+    Args:
+        work: Gets a slice and gives one result for each item of it; runs in several threads at once.
+        items: All of them.
+        item_bytes: How much an average item has to read, so that a few large ones are spread as well.
+
+    Raises: what `work` raises first.
+    """
+    size = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // max(item_bytes, 1)))
+    slices = [items[start : start + size] for start in range(0, len(items), size)]
+    n_threads = min(_MOST_THREADS, max(2, os.cpu_count() or 1), len(slices))
+    results = [work(part) for part in slices] if n_threads < 2 else _in_threads(work, slices, n_threads)
+    return [result for part in results for result in part]
+
+
+def _in_threads(
+    work: Callable[[Sequence[Item]], list[Result]], slices: Sequence[Sequence[Item]], n_threads: int
+) -> list[list[Result]]:
+    results: list[list[Result]] = [[] for _ in slices]
+    failures: list[BaseException] = []
+    waiting = iter(range(len(slices)))
+
+    def serve() -> None:
+        # One step of a range's iterator is one step of the interpreter: two threads never get the same number.
+        for number in waiting:
+            if failures:
+                return
+            try:
+                results[number] = work(slices[number])
+            except BaseException as failure:  # noqa: BLE001  it is raised again, in the thread that called
+                failures.append(failure)
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as stop:
+        # Ctrl-C: what the threads are writing must not outlive the call.
+        failures.append(stop)
+        for thread in threads:
+            thread.join()
+        raise
+    if failures:
+        raise failures[0]
+    return results

@@ -1,0 +1,72 @@
+"""Take data from elsewhere into the cache, without putting them in place yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everloop.workspace import parallel, walk
+from everloop.workspace.cache import Incoming
+from everloop.workspace.source import Source
+from everloop.workspace.values import Content, Entry
+
+if TYPE_CHECKING:
+    from everloop.workspace.workspace import Workspace
+
+_JOBS = 8
+
+
+def take_from(workspace: Workspace, source: Source, path: str) -> Content:
+    """Take a file or folder of another repository into the cache; what is there already is not brought again.
+
+    Raises:
+        NotFoundError: Its bytes are nowhere.
+        FailedError: They are damaged.
+    """
+    top = source.entry(path)
+    files = list(source.files(path))
+    with workspace.cache.incoming() as incoming:
+        hashes = {entry.path: entry.md5 for entry in files if entry.md5 is not None}
+        missing = sorted({md5 for md5 in hashes.values() if not workspace.cache.has(md5)})
+        wanted = [(md5, incoming.reserve()) for md5 in missing]
+        hashes |= {entry.path: _plain(source, entry, incoming) for entry in files if entry.md5 is None}
+        for answer in parallel.each(lambda pair: source.fetch_object(*pair), wanted, jobs=_JOBS):
+            if answer.error is not None:
+                raise answer.error
+            md5, aside = answer.item
+            incoming.adopt(aside, md5, aside.stat().st_size)
+        if top.is_directory:
+            start = len(path) + 1 if path else 0
+            md5 = incoming.add_directory({name[start:]: file_md5 for name, file_md5 in hashes.items()})
+    size_bytes = sum(workspace.cache.path(file_md5).stat().st_size for file_md5 in hashes.values())
+    if top.is_directory:
+        return Content(md5=md5, size_bytes=size_bytes, n_files=len(hashes))
+    return Content(md5=hashes[path], size_bytes=size_bytes, is_executable=top.is_executable)
+
+
+def take_files(workspace: Workspace, source: Path) -> Content:
+    """Take a file or folder of this machine into the cache.
+
+    Raises:
+        InvalidError: It holds something that is neither file nor folder.
+    """
+    with workspace.cache.incoming() as incoming:
+        if not source.is_dir():
+            found = source.stat()
+            md5 = incoming.add_file(source, found)
+            return Content(md5=md5, size_bytes=found.st_size, is_executable=bool(found.st_mode & 0o111))
+        hashes: dict[str, str] = {}
+        size_bytes = 0
+        for name, found in walk.data_files(source.parent, source.name, workspace.dvcignore):
+            hashes[name] = incoming.add_file(source / name, found)
+            size_bytes += found.st_size
+        return Content(md5=incoming.add_directory(hashes), size_bytes=size_bytes, n_files=len(hashes))
+
+
+def _plain(source: Source, entry: Entry, incoming: Incoming) -> str:
+    """Take a file that Git has."""
+    aside = incoming.reserve()
+    source.fetch(entry, aside)
+    md5 = incoming.add_file(aside, aside.stat())
+    aside.unlink()
+    return md5

@@ -1,0 +1,196 @@
+"""Move data between a workspace and its remotes: `push`, `fetch`, `pull`, and how both sides differ.
+
+The words of a command become outs here; the moving is done by `push.py` and `fetch.py`. No lock is held while bytes
+are on their way: objects are only ever added, under names that promise their content.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from everloop.errors import NotFoundError
+from everloop.workspace import cloudstatus, selection
+from everloop.workspace import fetch as fetch_verb
+from everloop.workspace import push as push_verb
+from everloop.workspace.cloudstatus import CloudChange
+from everloop.workspace.parallel import Patience
+from everloop.workspace.routes import Failure, Progress, Transfer, listing, open_store
+from everloop.workspace.values import CheckoutReport, Out, Revision
+
+if TYPE_CHECKING:
+    from everloop.workspace.workspace import Workspace
+
+Targets = Iterable[str | os.PathLike[str]] | None
+
+
+class Pull(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pull did: objects that came, and data that were put in place."""
+
+    fetched: Transfer
+    checkout: CheckoutReport
+
+
+class Transfers:
+    """The way between a workspace and its remotes.
+
+    All verbs take `targets` (data, `.dvc` files, paths inside of tracked directories, relative to the root or absolute;
+    None means all), `remote` (a name; None means the default one, or the one that an out names for itself), `jobs`
+    (requests at once; None means what suits the remote), `revisions` (whose data are meant besides the files on disk),
+    `recursive` (a folder names all data below it) and `glob` (targets are patterns of the shell). They raise
+    NotFoundError for a target or a remote that is not there, InvalidError for what is not supported, and report
+    single objects that did not arrive.
+
+    Args:
+        workspace: Whose.
+        patience: With requests that fail; None means the usual one.
+        progress: Told after each object.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, patience: Patience | None = None, progress: Progress | None = None
+    ) -> None:
+        self._workspace = workspace
+        self._patience = patience
+        self._progress = progress
+
+    def push(
+        self,
+        targets: Targets = None,
+        *,
+        remote: str | None = None,
+        jobs: int | None = None,
+        revisions: Iterable[Revision] = (),
+        recursive: bool = False,
+        glob: bool = False,
+        recheck: bool = False,
+    ) -> Transfer:
+        """Bring what the cache has to the remote; `push: false` stays.
+
+        Args:
+            recheck: Look for each object in the remote again, also of directories that were seen there whole.
+        """
+
+        def read(out: Out) -> Mapping[str, str]:
+            assert out.content is not None
+            return self._workspace.cache.read_directory(out.content.md5)
+
+        outs, unreadable = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
+        report = push_verb.push(
+            self._workspace,
+            outs,
+            remote=remote,
+            jobs=jobs,
+            recheck=recheck,
+            patience=self._patience,
+            progress=self._progress,
+        )
+        return msgspec.structs.replace(report, unreadable=unreadable)
+
+    def fetch(
+        self,
+        targets: Targets = None,
+        *,
+        remote: str | None = None,
+        jobs: int | None = None,
+        revisions: Iterable[Revision] = (),
+        recursive: bool = False,
+        glob: bool = False,
+        max_bytes: int | None = None,
+    ) -> Transfer:
+        """Bring what the cache lacks from the remote.
+
+        Args:
+            max_bytes: Leave out data that are larger, a directory as a whole; None means no limit.
+        """
+        read = self._fetched_listings(remote)
+        outs, unreadable = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
+        if max_bytes is not None:
+            outs = [out for out in outs if out.content is not None and out.content.size_bytes <= max_bytes]
+        report = self._fetch(outs, remote, jobs)
+        return msgspec.structs.replace(report, unreadable=unreadable)
+
+    def pull(
+        self,
+        targets: Targets = None,
+        *,
+        remote: str | None = None,
+        jobs: int | None = None,
+        revisions: Iterable[Revision] = (),
+        recursive: bool = False,
+        glob: bool = False,
+        force: bool = False,
+    ) -> Pull:
+        """Fetch, then put the data on disk in place as the files on disk record them.
+
+        Data of which an object did not arrive stay as they are.
+
+        Args:
+            force: Overwrite changes that are nowhere else.
+
+        Raises:
+            ConflictError: Changes would be lost; nothing was put in place.
+        """
+        read = self._fetched_listings(remote)
+        here, _ = self._meant(targets, read, (), recursive=recursive, glob=glob)
+        report = self.fetch(targets, remote=remote, jobs=jobs, revisions=revisions, recursive=recursive, glob=glob)
+        complete = [out for out in here if not _touches(out, report.failed) and self._may_be_here(out)]
+        return Pull(fetched=report, checkout=self._workspace.restore(complete, force=force))
+
+    def status(
+        self,
+        targets: Targets = None,
+        *,
+        remote: str | None = None,
+        jobs: int | None = None,
+        revisions: Iterable[Revision] = (),
+        recursive: bool = False,
+        glob: bool = False,
+    ) -> dict[str, CloudChange]:
+        """How cache and remote differ: `{path: change}`, empty when both have everything."""
+
+        def read(out: Out) -> Mapping[str, str]:
+            assert out.content is not None
+            store = open_store(self._workspace, out.remote or remote, patience=self._patience)
+            return listing(self._workspace, store, out.content.md5)
+
+        outs, _ = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
+        return cloudstatus.cloud_status(self._workspace, outs, remote=remote, jobs=jobs, patience=self._patience)
+
+    def _may_be_here(self, out: Out) -> bool:
+        """Not so for data that are never pushed and were made on another machine."""
+        return out.is_pushed or out.content is None or not self._workspace.cache.missing(out.content.md5)
+
+    def _meant(
+        self,
+        targets: Targets,
+        read: selection.ReadDirectory,
+        revisions: Iterable[Revision],
+        *,
+        recursive: bool,
+        glob: bool,
+    ) -> tuple[list[Out], dict[str, str]]:
+        paths = None if targets is None else [self._workspace.relative(target) for target in targets]
+        return selection.meant(self._workspace, paths, read, revisions=revisions, recursive=recursive, glob=glob)
+
+    def _fetch(self, outs: Iterable[Out], remote: str | None, jobs: int | None) -> Transfer:
+        return fetch_verb.fetch(
+            self._workspace, outs, remote=remote, jobs=jobs, patience=self._patience, progress=self._progress
+        )
+
+    def _fetched_listings(self, remote: str | None) -> selection.ReadDirectory:
+        def read(out: Out) -> Mapping[str, str]:
+            assert out.content is not None
+            report = fetch_verb.fetch_listings(self._workspace, [out], remote=remote, patience=self._patience)
+            for failure in report.failed:
+                raise NotFoundError(f"what {failure.path} holds is not known: {failure.reason}")
+            return self._workspace.cache.read_directory(out.content.md5)
+
+        return read
+
+
+def _touches(out: Out, failures: Iterable[Failure]) -> bool:
+    return any(failure.path == out.path or failure.path.startswith(out.path + "/") for failure in failures)

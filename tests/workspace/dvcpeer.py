@@ -1,0 +1,66 @@
+"""The real DVC and Git beside Everloop, for the tests that need all three."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
+
+needs_dvc = pytest.mark.skipif(
+    not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers"
+)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Of a person without settings; DVC looks for no update and reports nothing."""
+    home.mkdir(exist_ok=True)
+    (home / "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+    (home / ".gitconfig").write_text(
+        "[user]\n    name = Ada\n    email = ada@example.org\n[init]\n    defaultBranch = main\n"
+    )
+    places = dict.fromkeys(("HOME", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"), str(home))
+    return {**os.environ, **places, "DVC_SYSTEM_CONFIG_DIR": "/nowhere", "DVC_NO_ANALYTICS": "1"}
+
+
+def run(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        words, cwd=folder, env=environment(folder.parent / "home"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def dvc(folder: Path, *words: str) -> str:
+    """Run the real tool."""
+    return run(folder, str(DVC), *words)
+
+
+def dvc_json(folder: Path, *words: str) -> Any:
+    """What it prints as JSON."""
+    return json.loads(dvc(folder, *words, "--json"))
+
+
+def commit(folder: Path, message: str = "Change") -> str:
+    """Commit everything to Git; the new commit."""
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--allow-empty", "--message", message)
+    return run(folder, "git", "rev-parse", "HEAD").strip()
+
+
+def write(folder: Path, files: dict[str, str | None]) -> None:
+    """Write files; None removes one."""
+    for path, text in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
+            target.unlink()
+        else:
+            target.write_text(text)
+            # As old as data usually are; a file of this very moment is hashed once more by the next command.
+            os.utime(target, ns=(10**18 + 1, 10**18 + 1))
