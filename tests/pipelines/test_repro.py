@@ -161,13 +161,13 @@ def test_always_changed_and_bare_stages_run_every_time(workspace: Workspace) -> 
 
 
 def test_stage_runs_in_its_folder_with_dvcs_variables(workspace: Workspace) -> None:
-    (workspace.root / "sub/work").mkdir(parents=True)
+    (workspace.root / "sub/desk").mkdir(parents=True)
     (workspace.root / "sub/dvc.yaml").write_text(
-        "stages: {a: {wdir: work, cmd: 'echo \"$PWD $DVC_ROOT $DVC_STAGE $MINE\" > o', outs: [o]}}"
+        "stages: {a: {wdir: desk, cmd: 'echo \"$PWD $DVC_ROOT $DVC_STAGE $MINE\" > o', outs: [o]}}"
     )
     pipelines.repro(workspace, environment={"MINE": "yes"})
     root = workspace.root
-    assert (root / "sub/work/o").read_text() == f"{root}/sub/work {root} sub/dvc.yaml:a yes\n"
+    assert (root / "sub/desk/o").read_text() == f"{root}/sub/desk {root} sub/dvc.yaml:a yes\n"
     assert (root / "sub/dvc.lock").exists()
 
 
