@@ -23,7 +23,7 @@ from everloop.loop.retraining import ENVIRONMENT
 from everloop.pipelines import repro
 from everloop.server.client import Hub, actor
 from everloop.storage import HttpClient
-from everloop.workspace import Workspace
+from everloop.workspace import Git, Workspace
 
 ENDPOINT = "flight-delay"
 MODEL = "flight-delay"
@@ -50,6 +50,8 @@ def make_workspace(folder: Path, say: Say) -> Workspace:
         shutil.copytree(
             template(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".everloop")
         )
+        # A repository of its own, also inside another one (as in Everloop's own checkout), which must not notice.
+        Git(folder).init()
         Workspace.init(folder)
     workspace = Workspace.open(folder)
     ignore = folder / ".gitignore"
