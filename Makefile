@@ -32,8 +32,10 @@ lint: setup
 test: lint
 	.venv/bin/python -m pytest
 
-# The kill test at ten random schedules, each against the same undisturbed play; about a quarter of an hour.
+# Versioning killed at every system call that changes the disk, and a hundred times at any moment; then the demo's kill
+# test at ten random schedules, each against the same undisturbed play. An hour on two cores.
 soak: setup
+	KILL_ROUNDS=100000 KILL_ANYTIME_ROUNDS=30 .venv/bin/python -m pytest tests/workspace/test_kill.py tests/workspace/test_kill_anytime.py
 	SOAK_PLAYS=10 .venv/bin/python -m pytest tests/demo/test_kill.py
 
 bench: setup

@@ -114,10 +114,26 @@ class Folder:
             except OSError as error:
                 raise self._problem(key, error) from error
 
+    def new_aside(self) -> Path:
+        """A new folder in which whoever calls may write files before they get their names; to be removed by it.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        parent = self.root / _ASIDE
+        parent.mkdir(parents=True, exist_ok=True)
+        for leftover in parent.iterdir():
+            # Whoever still writes there touches the folder now and then; locks mean little on file servers.
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
+                shutil.rmtree(leftover, ignore_errors=True)
+        own = parent / secrets.token_hex(8)
+        own.mkdir()
+        return own
+
     def _write_aside(self, data: bytes | Iterable[bytes]) -> tuple[str, int]:
         with self._lock:
             if self._aside is None:
-                self._aside = self._new_aside()
+                self._aside = os.fspath(self.new_aside())
             self._count += 1
             aside = f"{self._aside}/{self._count}"
         size_bytes = 0
@@ -135,17 +151,6 @@ class Folder:
         finally:
             os.close(descriptor)
         return aside, size_bytes
-
-    def _new_aside(self) -> str:
-        parent = self.root / _ASIDE
-        parent.mkdir(parents=True, exist_ok=True)
-        for leftover in parent.iterdir():
-            # Whoever still writes there touches the folder now and then; locks mean little on file servers.
-            if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
-                shutil.rmtree(leftover, ignore_errors=True)
-        own = parent / secrets.token_hex(8)
-        own.mkdir()
-        return os.fspath(own)
 
     def _publish_all(self) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ processes, also of several workspaces, may share a cache. Leaves paths in the wo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -33,12 +34,13 @@ _EXECUTABLE = 0o111
 _INCOMING = "everloop-incoming"
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 # Each batch waits for the disk once; a larger one gains little and leaves more work to repeat after a crash.
-_BATCH_FILES = 1 << 15
+_BATCH_FILES = 1 << 17
 _BATCH_BYTES = 4 << 30
 # Up to this size a file is held in memory, so that nothing is written when the cache has its bytes already.
 _SMALL_BYTES = 1 << 20
 # From this number on it is faster to list a folder of the cache than to ask for its objects one by one.
 _MANY_OF_FOLDER = 8
+_PREFIX_LETTERS = 2
 _PREFIXES = tuple(f"{number:02x}" for number in range(256))
 # Twice the coarsest clock: FAT keeps two seconds.
 _STAMP_AGE_NS = 40 * CLOCK_TICK_NS
@@ -90,6 +92,10 @@ class Cache:
                 continue
             absent |= group.difference([prefix + name for name in there])
         return absent
+
+    def folders(self) -> set[str]:
+        """The first two digits of the ids for which there is a folder."""
+        return set(_object_folders(self._objects))
 
     def reflink(self, source: str, target: str) -> bool:
         """As `links.reflink`, but where it failed once it is not tried again: the filesystem will not learn it."""
@@ -149,14 +155,21 @@ class Cache:
 
 
 class Incoming:
-    """Objects on their way into the cache. Made by `Cache.incoming`."""
+    """Objects on their way into the cache. Made by `Cache.incoming`.
+
+    They wait in a folder of the cache's own shape: where the cache has no folder for them yet, one rename gives all of
+    them their final names.
+    """
 
     def __init__(self, cache: Cache, folder: Path) -> None:
         self._cache = cache
         self._folder = os.fspath(folder)
-        self._waiting: dict[str, str] = {}
+        self._n_waiting = 0
         self._touched: set[str] = set()
         self._count = itertools.count()
+        # An object whose folder is not there need not be looked for.
+        self._folders = cache.folders()
+        self._has_modes = False
 
     def add_file(self, source: Path, found: os.stat_result) -> str:
         """Take a file in; its bytes are read once.
@@ -190,18 +203,29 @@ class Incoming:
         size = max(1, min(_BATCH_FILES, _BATCH_BYTES // max(file_bytes, 1)))
         md5s: list[str] = []
         for start in range(0, len(keys), size):
-            taken = slices.each(
-                lambda part: [self._take(*source(key)) for key in part],
-                keys[start : start + size],
-                item_bytes=file_bytes,
-            )
-            for md5, aside in taken:
-                md5s.append(md5)
-                if aside is not None and self._waiting.setdefault(md5, aside) != aside:
-                    os.unlink(aside)  # noqa: PTH108
-            if len(self._waiting) >= size:
+            if self._n_waiting >= size:
                 self._name_waiting()
+            part = keys[start : start + size]
+            md5s += slices.each(
+                lambda some: [self._take(*source(key)) for key in some], part, item_bytes=file_bytes, is_forkable=True
+            )
+            self._n_waiting += len(part)
         return md5s
+
+    def add_objects(self, ids: Sequence[str], place: Callable[[str], str]) -> list[bool]:
+        """Take objects in from another store, verified, several at once.
+
+        Args:
+            ids: Of the objects.
+            place: Where an object lies there.
+
+        Returns:
+            Whether it came, for each; one that is not there, damaged or cannot be written did not.
+        """
+        if self._n_waiting >= _BATCH_FILES:
+            self._name_waiting()
+        self._n_waiting += len(ids)
+        return slices.each(lambda some: [self._bring(md5, place(md5)) for md5 in some], ids, is_forkable=True)
 
     def add_directory(self, files: dict[str, str]) -> str:
         """Take a directory object in, after all of its files that were added before.
@@ -213,7 +237,7 @@ class Incoming:
         encoded = hashing.encode_directory(files)
         md5 = hashing.directory_md5(encoded)
         if not self._is_trusted(md5, len(encoded)):
-            self._waiting[md5] = self._write_aside(encoded)
+            self._write(md5, encoded)
         return md5
 
     def flush(self) -> None:
@@ -234,28 +258,51 @@ class Incoming:
 
     def adopt(self, aside: Path, md5: str, size_bytes: int) -> None:
         """Take in a file that was written under a reserved name, and whose bytes were verified on the way."""
-        self._accept(md5, os.fspath(aside), size_bytes)
+        self._settle(os.fspath(aside), md5, size_bytes)
 
     def _name_waiting(self) -> None:
-        durable.sync_all(self._folder, self._waiting.values())
-        for prefix in {md5[:2] for md5 in self._waiting} - self._touched:
-            self._cache.path(prefix).mkdir(parents=True, exist_ok=True)
+        self._n_waiting = 0
+        waiting = {name: os.listdir(f"{self._folder}/{name}") for name in _object_folders(self._folder)}  # noqa: PTH208
+        if not waiting:
+            return
+        folders = [f"{self._folder}/{prefix}" for prefix in waiting]
+        objects = [f"{self._folder}/{prefix}/{name}" for prefix, names in waiting.items() for name in names]
+        durable.sync_all(self._folder, [*objects, *folders])
+        self._cache.path("").mkdir(parents=True, exist_ok=True)
+        for prefix, names in waiting.items():
+            if not self._move_folder(prefix):
+                self._move_objects(prefix, names)
+            self._folders.add(prefix)
             self._touched.add(prefix)
-        for md5, aside in self._waiting.items():
-            os.rename(aside, self._cache.place(md5))  # noqa: PTH104  a Path for each object costs more than its rename
-        self._waiting.clear()
 
-    def _take(self, path: str, before: Identity) -> tuple[str, str | None]:
-        """The MD5 of a file, and where its bytes are now, read-only; None when the cache has them."""
+    def _move_folder(self, prefix: str) -> bool:
+        """Give all objects of a folder their names at once; False where the cache has such a folder."""
+        if prefix in self._folders:
+            return False
+        try:
+            os.rename(f"{self._folder}/{prefix}", self._cache.place(prefix))  # noqa: PTH104
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Somebody else made it meanwhile.
+            return False
+        return True
+
+    def _move_objects(self, prefix: str, names: Iterable[str]) -> None:
+        folder = self._cache.place(prefix)
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        for name in names:
+            os.rename(f"{self._folder}/{prefix}/{name}", f"{folder}{name}")  # noqa: PTH104  a Path costs more
+        os.rmdir(f"{self._folder}/{prefix}")  # noqa: PTH106
+
+    def _take(self, path: str, before: Identity) -> str:
+        """The MD5 of a file whose bytes the cache has, or that wait to be named."""
         aside = self._share(path) if self._shares else None
         if aside is not None:
             md5 = hashing.md5_of_file(aside)
             _require_same(path, identity(os.stat(path)), before)  # noqa: PTH116
-            if self._is_trusted(md5, before[2]):
-                os.unlink(aside)  # noqa: PTH108
-                return md5, None
-            os.chmod(aside, _READ_ONLY)  # noqa: PTH101
-            return md5, aside
+            self._settle(aside, md5, before[2])
+            return md5
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if before[2] <= _SMALL_BYTES:
@@ -263,18 +310,55 @@ class Incoming:
                 data = os.read(descriptor, before[2] + 1)
                 _require_same(path, identity(os.fstat(descriptor)), before, n_read=len(data))
                 md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-                return md5, None if self._is_trusted(md5, len(data)) else self._write_aside(data)
+                if not self._is_trusted(md5, len(data)):
+                    self._write(md5, data)
+                return md5
             aside = self._next_name()
             target = os.open(aside, _WRITE_NEW, _READ_ONLY)
             try:
-                os.fchmod(target, _READ_ONLY)
                 md5 = hashing.md5_of_copy(descriptor, target, before[2])
             finally:
                 os.close(target)
             _require_same(path, identity(os.fstat(descriptor)), before)
         finally:
             os.close(descriptor)
-        return md5, aside
+        self._settle(aside, md5, before[2])
+        return md5
+
+    def _bring(self, md5: str, path: str) -> bool:
+        promised = md5.removesuffix(".dir")
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size_bytes = os.fstat(source).st_size
+                if size_bytes <= _SMALL_BYTES:
+                    data = os.read(source, size_bytes)
+                    if hashlib.md5(data, usedforsecurity=False).hexdigest() != promised:
+                        return False
+                    self._write(md5, data)
+                    return True
+                return self._copy(md5, source, size_bytes)
+            finally:
+                os.close(source)
+        except OSError:
+            # Whoever asked for it learns why when it asks for this object alone.
+            return False
+
+    def _copy(self, md5: str, source: int, size_bytes: int) -> bool:
+        aside = self._next_name()
+        target = os.open(aside, _WRITE_NEW, _READ_ONLY)
+        try:
+            is_whole = hashing.md5_of_copy(source, target, size_bytes) == md5.removesuffix(".dir")
+        except BaseException:
+            os.unlink(aside)  # noqa: PTH108
+            raise
+        finally:
+            os.close(target)
+        if is_whole:
+            self._settle(aside, md5, size_bytes)
+        else:
+            os.unlink(aside)  # noqa: PTH108
+        return is_whole
 
     def _share(self, path: str) -> str | None:
         """Where the file's own bytes have a further name now; None when they have to be copied."""
@@ -292,34 +376,74 @@ class Incoming:
     def _shares(self) -> bool:
         return self._cache.can_reflink or "hardlink" in self._cache.link_types
 
-    def _write_aside(self, data: bytes) -> str:
-        aside = self._next_name()
-        descriptor = os.open(aside, _WRITE_NEW, _READ_ONLY)
+    def _write(self, md5: str, data: bytes) -> None:
+        """Let bytes wait under their id."""
+        place = self._waiting_place(md5)
         try:
-            # The process's umask may have taken bits away.
-            os.fchmod(descriptor, _READ_ONLY)
+            descriptor = self._open_new(place)
+        except FileExistsError:
+            # An equal file waits already; all of them are whole before any is named.
+            return
+        try:
+            self._require_mode(descriptor)
             hashing.write_all(descriptor, data)
+        except BaseException:
+            os.unlink(place)  # noqa: PTH108
+            raise
         finally:
             os.close(descriptor)
-        return aside
+
+    def _settle(self, aside: str, md5: str, size_bytes: int) -> None:
+        """Let a file that is whole wait under its id."""
+        if self._is_trusted(md5, size_bytes):
+            os.unlink(aside)  # noqa: PTH108
+            return
+        os.chmod(aside, _READ_ONLY)  # noqa: PTH101
+        place = self._waiting_place(md5)
+        try:
+            os.rename(aside, place)  # noqa: PTH104
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
+            os.rename(aside, place)  # noqa: PTH104
+
+    def _open_new(self, place: str) -> int:
+        try:
+            return os.open(place, _WRITE_NEW, _READ_ONLY)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
+            return os.open(place, _WRITE_NEW, _READ_ONLY)
+
+    def _require_mode(self, descriptor: int) -> None:
+        """The process's umask may take bits away from a new file; one look tells it for all of them."""
+        if not self._has_modes:
+            self._has_modes = os.fstat(descriptor).st_mode & 0o777 == _READ_ONLY
+            if not self._has_modes:
+                os.fchmod(descriptor, _READ_ONLY)
+
+    def _waiting_place(self, md5: str) -> str:
+        return f"{self._folder}/{md5[:2]}/{md5[2:]}"
 
     def _next_name(self) -> str:
-        return f"{self._folder}/{next(self._count)}"
+        # With the process's id: this may run in several that were forked from one.
+        return f"{self._folder}/{os.getpid()}-{next(self._count)}"
 
     def _is_trusted(self, md5: str, size_bytes: int) -> bool:
         """DVC's rule: a read-only object is whole; a writable one may be a stranger's and is replaced."""
+        if md5[:2] not in self._folders:
+            return False
         try:
             found = os.stat(self._cache.place(md5))  # noqa: PTH116  a Path for each object costs more than its stat
         except FileNotFoundError:
             return False
         return found.st_size == size_bytes and not found.st_mode & _WRITABLE
 
-    def _accept(self, md5: str, aside: str, size_bytes: int) -> None:
-        if md5 in self._waiting or self._is_trusted(md5, size_bytes):
-            os.unlink(aside)  # noqa: PTH108
-            return
-        os.chmod(aside, _READ_ONLY)  # noqa: PTH101
-        self._waiting[md5] = aside
+
+def _object_folders(folder: str) -> list[str]:
+    """The folders `00` to `ff` that are there."""
+    try:
+        return [name for name in os.listdir(folder) if len(name) == _PREFIX_LETTERS]  # noqa: PTH208
+    except FileNotFoundError:
+        return []
 
 
 def _can_be_protected(path: str) -> bool:

@@ -7,6 +7,7 @@ unless forced.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -28,6 +29,9 @@ from everloop.workspace.values import CheckoutReport, Content, Out
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
 
+_WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+# Up to this size an object is read at once.
+_SMALL_BYTES = 1 << 20
 # Identity of a written file, and whether its bytes were verified; packed, because there may be millions of them.
 _WRITTEN = struct.Struct("<Qqq?")
 
@@ -148,6 +152,7 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
         ],
         range(len(names)),
         item_bytes=plan.content.size_bytes // max(plan.content.n_files or 1, 1),
+        is_forkable=True,
     )
     listing = Listing()
     linked = []
@@ -160,7 +165,9 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
         # A link to an object is the file that was verified before, unless its stat tells otherwise.
         known = workspace.contents.verified(plan.out.path, listing)
         unknown = [at for at in linked if known[at] != md5s[at]]
-        hashed = slices.each(lambda places: [hashing.md5_of_file(f"{folder}/{names[at]}") for at in places], unknown)
+        hashed = slices.each(
+            lambda places: [hashing.md5_of_file(f"{folder}/{names[at]}") for at in places], unknown, is_forkable=True
+        )
         for at, md5 in zip(unknown, hashed, strict=True):
             if md5 != md5s[at]:
                 raise corrupt(workspace.cache.path(md5s[at]))
@@ -210,13 +217,20 @@ def _materialise(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> 
 
 
 def _copy(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> Identity:
-    source = os.open(cache.place(md5), os.O_RDONLY | os.O_CLOEXEC)
+    place = cache.place(md5)
+    source = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o777 if is_executable else 0o666)
+        size_bytes = os.fstat(source).st_size
+        if size_bytes <= _SMALL_BYTES:
+            data = os.read(source, size_bytes)
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+                raise corrupt(Path(place))
+        target = os.open(aside, _WRITE_NEW, 0o777 if is_executable else 0o666)
         try:
-            copied = hashing.md5_of_copy(source, target, os.fstat(source).st_size)
-            if copied != md5:
-                raise corrupt(cache.path(md5))
+            if size_bytes <= _SMALL_BYTES:
+                hashing.write_all(target, data)
+            elif hashing.md5_of_copy(source, target, size_bytes) != md5:
+                raise corrupt(Path(place))
             return _finish(target, is_executable=is_executable)
         finally:
             os.close(target)
@@ -230,7 +244,7 @@ def _finish(file: int | str, *, is_executable: bool) -> Identity:
     # A little in the past, so that a change by the user right after this one has another modification time for certain.
     past_ns = time.time_ns() - 2 * CLOCK_TICK_NS
     os.utime(file, ns=(past_ns, past_ns | 1))
-    return identity(os.stat(file))  # noqa: PTH116
+    return identity(os.stat(file))  # noqa: PTH116  a descriptor, most of the time
 
 
 def _verify(cache: Cache, md5: str, aside: str) -> None:

@@ -98,16 +98,16 @@ class Present:
     """What the workspace holds at given paths."""
 
     def __init__(self, paths: Iterable[str], contents: Contents) -> None:
-        self._contents = contents
-        measured = ((path, contents.measure(path)) for path in dict.fromkeys(paths))
-        self._roots = {path: content.md5 for path, content in measured if content is not None}
+        looked = {path: contents.look(path) for path in dict.fromkeys(paths)}
+        self._held = {path: held for path, held in looked.items() if held is not None}
+        self._roots = {path: held.content.md5 for path, held in self._held.items()}
 
     @property
     def roots(self) -> Mapping[str, str]:
         return self._roots
 
     def files(self, path: str) -> Mapping[str, str] | None:
-        return self._contents.files(path)
+        return self._held[path].files()
 
 
 def compare(old: State, new: State, *, granular: bool, with_unchanged: bool = False) -> list[Difference]:
@@ -127,22 +127,22 @@ def compare(old: State, new: State, *, granular: bool, with_unchanged: bool = Fa
         before, after = old.roots.get(path), new.roots.get(path)
         found.append(_difference(path, before, after))
         if granular and (before != after or with_unchanged):
-            found += _inside(path, old if _is_tree(before) else None, new if _is_tree(after) else None)
+            inside = (old if _is_tree(before) else None, new if _is_tree(after) else None)
+            found += _inside(path, *inside, with_unchanged=with_unchanged)
     merged = _merged(found)
     changed = (difference for difference in merged if with_unchanged or difference.kind is not Kind.UNCHANGED)
     return sorted(_with_renames(changed), key=lambda difference: difference.key)
 
 
-def _inside(path: str, old: State | None, new: State | None) -> list[Difference]:
+def _inside(path: str, old: State | None, new: State | None, *, with_unchanged: bool) -> list[Difference]:
     before = old.files(path) if old is not None else {}
     after = new.files(path) if new is not None else {}
     if before is None or after is None:
         # What is in the one cannot be compared, so it is neither new nor gone.
         seen = {**dict.fromkeys(_folders(after or ()), DIRECTORY_SUFFIX), **(after or {})}
         return [Difference(kind=Kind.UNKNOWN, new=Node(f"{path}/{name}", md5)) for name, md5 in seen.items()]
-    return [
-        _difference(f"{path}/{name}", before.get(name), after.get(name)) for name in dict.fromkeys((*before, *after))
-    ]
+    names = (*before, *after) if with_unchanged else (name for name, _ in before.items() ^ after.items())
+    return [_difference(f"{path}/{name}", before.get(name), after.get(name)) for name in dict.fromkeys(names)]
 
 
 def _folders(names: Iterable[str]) -> Iterator[str]:

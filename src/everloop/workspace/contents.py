@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from everloop.errors import InvalidError, NotFoundError
@@ -18,6 +18,19 @@ from everloop.workspace.cache import Cache, Incoming, Source
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.state import Listing, State
 from everloop.workspace.values import Content
+
+
+class Held:
+    """What one path held when it was looked at.
+
+    Attributes:
+        content: Of the file or directory.
+        files: Gives the files, `{relative path: md5}`, a file as `{"": md5}`; costs when it is called for a directory.
+    """
+
+    def __init__(self, content: Content, files: Callable[[], dict[str, str]]) -> None:
+        self.content = content
+        self.files = files
 
 
 class Contents:
@@ -29,16 +42,29 @@ class Contents:
         self._state = state
         self._dvcignore = dvcignore
 
-    def measure(self, path: str) -> Content | None:
-        """The content of a file or directory; None when nothing is there.
+    def look(self, path: str) -> Held | None:
+        """What a path holds; None when nothing is there.
 
         Raises:
-            InvalidError: It is neither, or holds something that is neither.
+            InvalidError: It is neither file nor directory, or holds something that is neither.
         """
         found = self._stat(path)
         if found is None:
             return None
-        return self._content(path, found, None)
+        if not stat.S_ISDIR(found.st_mode):
+            content = self._content(path, found, None)
+            return Held(content, lambda: {"": content.md5})
+        listing, started_ns = self._walk(path)
+        content = self._directory_content(path, listing, started_ns, None)
+        return Held(content, lambda: self._files(path, listing, started_ns))
+
+    def measure(self, path: str) -> Content | None:
+        """The content of a file or directory; None when nothing is there.
+
+        Raises: as `look`.
+        """
+        held = self.look(path)
+        return None if held is None else held.content
 
     def files(self, path: str) -> dict[str, str]:
         """The files at a path as `{relative path: md5}`: a file is `{"": md5}`, nothing is `{}`."""
@@ -47,9 +73,7 @@ class Contents:
             return {}
         if not stat.S_ISDIR(found.st_mode):
             return {"": self._file(path, found, None)}
-        listing, started_ns = self._walk(path)
-        md5s, _ = self._directory(path, listing, started_ns, None)
-        return dict(zip(listing.names, md5s, strict=True))
+        return self._files(path, *self._walk(path))
 
     def keep(self, path: str, incoming: Incoming) -> Content:
         """Take the bytes of a file or directory into the cache.
@@ -108,11 +132,7 @@ class Contents:
 
     def _content(self, path: str, found: os.stat_result, incoming: Incoming | None) -> Content:
         if stat.S_ISDIR(found.st_mode):
-            listing, started_ns = self._walk(path)
-            md5 = self._unchanged(path, listing, incoming)
-            if md5 is None:
-                _, md5 = self._directory(path, listing, started_ns, incoming)
-            return Content(md5=md5, size_bytes=sum(listing.sizes), n_files=len(listing.names))
+            return self._directory_content(path, *self._walk(path), incoming)
         if not stat.S_ISREG(found.st_mode):
             raise InvalidError(f"{path} is neither a file nor a directory")
         return Content(
@@ -120,6 +140,19 @@ class Contents:
             size_bytes=found.st_size,
             is_executable=bool(found.st_mode & 0o111),
         )
+
+    def _directory_content(self, path: str, listing: Listing, started_ns: int, incoming: Incoming | None) -> Content:
+        md5 = self._unchanged(path, listing, incoming)
+        if md5 is None:
+            _, md5 = self._directory(path, listing, started_ns, incoming)
+        return Content(md5=md5, size_bytes=sum(listing.sizes), n_files=len(listing.names))
+
+    def _files(self, path: str, listing: Listing, started_ns: int) -> dict[str, str]:
+        known = self._state.known(path, listing)
+        md5s = [md5 for md5 in known if md5 is not None]
+        if len(md5s) < len(known):
+            md5s, _ = self._directory(path, listing, started_ns, None)
+        return dict(zip(listing.names, md5s, strict=True))
 
     def _walk(self, path: str) -> tuple[Listing, int]:
         started_ns = time.time_ns()
@@ -149,7 +182,10 @@ class Contents:
             read = incoming.add_files(unread, source, file_bytes=average)
         else:
             read = slices.each(
-                lambda part: [hashing.md5_of_file(source(place)[0]) for place in part], unread, item_bytes=average
+                lambda part: [hashing.md5_of_file(source(place)[0]) for place in part],
+                unread,
+                item_bytes=average,
+                is_forkable=True,
             )
         for place, md5 in zip(unread, read, strict=True):
             known[place] = md5

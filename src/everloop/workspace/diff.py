@@ -65,7 +65,7 @@ def _missing(workspace: Workspace, outs: Iterable[Out]) -> Iterable[Node]:
     for out in outs:
         if out.content is None or not out.is_cached:
             continue
-        gone = set(workspace.cache.missing(out.content.md5))
+        gone = set(workspace.contents.missing(out.content.md5))
         if out.content.md5 in gone:
             yield Node(out.path, out.content.md5)
         elif gone:

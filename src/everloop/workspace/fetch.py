@@ -62,17 +62,11 @@ def fetch_listings(
 
 def _incomplete(workspace: Workspace, outs: Iterable[Out]) -> list[Out]:
     """The outs of which the cache lacks something: a remote is not needed, not even named, for the others."""
-    lacking = []
-    for out in outs:
-        if out.content is None or not out.is_cached:
-            continue
-        md5 = out.content.md5
-        if not workspace.cache.has(md5):
-            lacking.append(out)
-        elif out.content.is_directory:
-            files = set(workspace.cache.read_directory(md5).values())
-            if len(present_in_cache(workspace, files)) < len(files):
-                lacking.append(out)
+    lacking = [
+        out for out in outs if out.content is not None and out.is_cached and workspace.contents.missing(out.content.md5)
+    ]
+    # So that the next fetch need not look at each object either.
+    workspace.contents.save()
     return lacking
 
 
@@ -138,7 +132,13 @@ def _take(
         aside = incoming.reserve()
         return _Arrived(aside, store.fetch(md5, os.fspath(aside)))
 
-    for done in parallel.each(get, names, jobs=store.jobs, batch=store.batch, patience=store.patience):
+    wanted = list(names)
+    if store.bucket.is_near:
+        # Here, because it loads the room of the buckets, which most commands do without.
+        from everloop.workspace import near
+
+        wanted = near.fetch(incoming, store.bucket, wanted, lambda md5: journal.arrived(md5, names[md5]))
+    for done in parallel.each(get, wanted, jobs=store.jobs, batch=store.batch, patience=store.patience):
         if done.result is not None:
             incoming.adopt(done.result.aside, done.item, done.result.size_bytes)
             journal.arrived(done.item, names[done.item])

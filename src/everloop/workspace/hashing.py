@@ -22,6 +22,8 @@ from everloop.errors import InvalidError
 from everloop.workspace.values import DIRECTORY_SUFFIX
 
 CHUNK_BYTES = 1 << 20
+# The first read of a file, which is the only one of most: for a larger buffer the system is asked for pages each time.
+_FIRST_BYTES = 1 << 16
 # From here on, writing in a second thread while this one hashes is worth a thread.
 _LARGE_BYTES = 8 << 20
 _MOST_WAITING = 8
@@ -75,9 +77,14 @@ def md5_of_file(path: str | os.PathLike[str]) -> str:
 
 def md5_of_descriptor(descriptor: int) -> str:
     """The MD5, in hex, of the bytes from where the descriptor stands to the end of its file."""
-    digest = hashlib.md5(usedforsecurity=False)
-    while chunk := os.read(descriptor, CHUNK_BYTES):
-        digest.update(chunk)
+    first = os.read(descriptor, _FIRST_BYTES)
+    digest = hashlib.md5(first, usedforsecurity=False)
+    if len(first) == _FIRST_BYTES:
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            digest.update(chunk)
+    elif first:
+        while chunk := os.read(descriptor, _FIRST_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -91,7 +98,7 @@ def md5_of_copy(source: int, target: int, size_bytes: int) -> str:
     """
     digest = hashlib.md5(usedforsecurity=False)
     if size_bytes < _LARGE_BYTES:
-        while chunk := os.read(source, CHUNK_BYTES):
+        while chunk := os.read(source, min(size_bytes + 1, CHUNK_BYTES)):
             digest.update(chunk)
             write_all(target, chunk)
         return digest.hexdigest()

@@ -6,7 +6,6 @@ wrong goes on where it ended.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -79,18 +78,25 @@ def _move(workspace: Workspace, route: Route, names: dict[str, str], journal: Jo
     failed: set[str] = set()
     moved: dict[str, str] = {}
 
-    # The cache has the same layout as a remote.
-    objects = os.fspath(workspace.cache.root)
+    def arrived(md5: str) -> None:
+        moved[md5] = names[md5]
+        journal.arrived(md5, names[md5])
 
-    def put(md5: str) -> None:
-        store.put(md5, f"{objects}/{store.key(md5)}")
+    wanted = [md5 for md5 in names if md5 in here]
+    if store.bucket.is_near:
+        # Here, because it loads the room of the buckets, which most commands do without.
+        from everloop.workspace import near
 
+        wanted = near.push(workspace.cache, store.bucket, wanted, arrived)
     for done in parallel.each(
-        put, (md5 for md5 in names if md5 in here), jobs=store.jobs, batch=store.batch, patience=store.patience
+        lambda md5: store.put(md5, workspace.cache.place(md5)),
+        wanted,
+        jobs=store.jobs,
+        batch=store.batch,
+        patience=store.patience,
     ):
         if done.error is None:
-            moved[done.item] = names[done.item]
-            journal.arrived(done.item, names[done.item])
+            arrived(done.item)
         else:
             failed.add(done.item)
             journal.fail(store, done.item, names[done.item], done.error.message)

@@ -1,4 +1,4 @@
-"""Do the same to many files with a few threads.
+"""Do the same to many files at once: a few large ones in threads, many small ones in processes.
 
 Worth it only for work that waits for the disk or runs outside of Python (reading, hashing, copying). Leaves what is
 done to the callers.
@@ -11,30 +11,53 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from everloop.workspace import forks
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # More threads than this only take turns at Python's lock.
 _MOST_THREADS = 4
+_MOST_PROCESSES = 16
 _CHUNK_ITEMS = 64
 _CHUNK_BYTES = 1 << 20
+# From here on the processes are worth their start; with larger files threads wait for the disk, not for one another.
+_MANY_ITEMS = 1024
+_SMALL_BYTES = 1 << 18
 
 
-def each(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], *, item_bytes: int = 0) -> list[Result]:
-    """Give slices of the items to threads and put the results together in the order of the items.
+def each(
+    work: Callable[[Sequence[Item]], list[Result]],
+    items: Sequence[Item],
+    *,
+    item_bytes: int = 0,
+    is_forkable: bool = False,
+) -> list[Result]:
+    """Give slices of the items to threads or processes and put the results together in the order of the items.
 
-    When a thread fails, the others stop after the slice they are at.
+    When one fails, the others stop after the slice they are at.
 
     Args:
-        work: Gets a slice and gives one result for each item of it; runs in several threads at once.
+        work: Gets a slice and gives one result for each item of it; runs several times at once.
         items: All of them.
         item_bytes: How much an average item has to read, so that a few large ones are spread as well.
+        is_forkable: The work may be done in another process: its results are plain values (`marshal`), and it changes
+            nothing in memory that is needed here.
 
     Raises: what `work` raises first.
     """
     size = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // max(item_bytes, 1)))
+    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_processes = min(_MOST_PROCESSES, n_processors)
+    is_many = len(items) >= _MANY_ITEMS and item_bytes <= _SMALL_BYTES
+    if is_forkable and is_many and n_processes > 1 and forks.is_possible():
+        size = max(size, -(-len(items) // forks.MOST_SLICES))
+        parts = forks.each(
+            lambda number: work(items[number * size : (number + 1) * size]), -(-len(items) // size), n_processes
+        )
+        return [result for part in parts for result in part]
     slices = [items[start : start + size] for start in range(0, len(items), size)]
-    n_threads = min(_MOST_THREADS, max(2, os.cpu_count() or 1), len(slices))
+    n_threads = min(_MOST_THREADS, max(2, n_processors), len(slices))
     results = [work(part) for part in slices] if n_threads < 2 else _in_threads(work, slices, n_threads)
     return [result for part in results for result in part]
 
