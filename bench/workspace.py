@@ -1,11 +1,13 @@
 """Versioning of files beside the real DVC and beside the machine's floor.
 
-    python bench/workspace.py [--files 1000 10000 100000] [--big-mib 2048] [--pairs 5] [--only status ...]
+    python bench/workspace.py [--files 1000 10000 100000] [--big-mib 2048] [--pairs 5] [--only small many big]
+    python bench/workspace.py --alone --files 10000 100000 1000000 --only many     # without DVC, which takes an hour
 
 Each line is a pair of commands on equal files of one filesystem, run right after each other, the first of the two
 changing from pair to pair. Ratios are medians of the pairs' ratios: above 1 is faster than DVC. `floor` is the least
-work that could do the same (one pass of read and MD5, a walk with `stat`, `cp -r`, a link for each file); `x floor` is
-the distance of `ever` to it, start of the interpreter included on both sides. CPU seconds are user and system time;
+work that could do the same: a walk with `stat`; a pass of read and MD5 and then `cp -r` (`copy`); a link for each file;
+for one large file the larger of `md5sum` and `cp`. `x floor` is the distance of `ever` to it, start of the interpreter
+included on both sides. CPU seconds are user and system time;
 on a busy machine only they can be compared. Data are moved aside instead of deleted: ext4 makes files ten times slower
 right after it has deleted many.
 """
@@ -43,11 +45,11 @@ class Cost(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of the table; `pairs` are (ever, dvc)."""
+    """One line of the table; `pairs` are (ever, dvc), or (ever,) when it runs alone."""
 
     files: int
     work: str
-    pairs: list[tuple[Cost, Cost]]
+    pairs: list[tuple[Cost, ...]]
     floor_name: str
     floor: Cost
 
@@ -107,8 +109,13 @@ def fill(folder: Path, files: int, file_bytes: int) -> None:
 def floor(kind: str, source: Path, scratch: Path) -> Cost:
     """Do the least work in a process of its own."""
     target = scratch / f"floor-{kind}-{time.time_ns()}"
-    if kind == "cp":
-        return run(["cp", "-r", str(source), str(target)], scratch)
+    if kind == "copy":
+        read = run([sys.executable, __file__, "--floor", "md5", str(source), str(target)], scratch)
+        written = run(["cp", "-r", str(source), str(target)], scratch)
+        return Cost(read.wall_s + written.wall_s, read.cpu_s + written.cpu_s, written.peak_mib)
+    if kind == "large":
+        (file,) = (path for path in source.rglob("*") if path.is_file())
+        return max(run(["md5sum", str(file)], scratch), run(["cp", str(file), str(target)], scratch))
     return run([sys.executable, __file__, "--floor", kind, str(source), str(target)], scratch)
 
 
@@ -144,7 +151,7 @@ def walk(folder: str) -> Iterator[str]:
 class Bench:
     """The scenario for one number of files."""
 
-    def __init__(self, folder: Path, files: int, file_bytes: int, pairs: int) -> None:
+    def __init__(self, folder: Path, files: int, file_bytes: int, pairs: int, *, alone: bool) -> None:
         self.folder = folder
         self.files = files
         self.pairs = pairs
@@ -155,8 +162,9 @@ class Bench:
         environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
         for name in ("HOME", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"):
             environment[name] = str(folder)
-        self.mine = Side(EVER, folder / "mine", environment)
-        self.theirs = Side(DVC, folder / "theirs", environment)
+        self.sides = [Side(EVER, folder / "mine", environment)]
+        if not alone:
+            self.sides.append(Side(DVC, folder / "theirs", environment))
         self.source = folder / "source" if files else None
         if self.source is not None:
             fill(self.source, files, file_bytes)
@@ -164,10 +172,6 @@ class Bench:
             side.start(self.source)
             side.run("status")
         settle(folder)
-
-    @property
-    def sides(self) -> tuple[Side, Side]:
-        return self.mine, self.theirs
 
     def line(
         self,
@@ -187,7 +191,7 @@ class Bench:
                 before(side)
                 settle(self.folder)
                 costs[side] = side.run(*words)
-            pairs.append((costs[self.mine], costs[self.theirs]))
+            pairs.append(tuple(costs[side] for side in self.sides))
             floors.append(floor(floor_kind, self.source or self.folder, self.folder))
         return Line(self.files, work, pairs, floor_kind, Cost(*(statistics.median(each) for each in zip(*floors))))  # noqa: B905
 
@@ -204,47 +208,61 @@ def change_one(side: Side) -> None:
     path.write_bytes(random.randbytes(FILE_BYTES))
 
 
+def record(side: Side) -> None:
+    """Commit the records, so that there is something to compare with."""
+    subprocess.run(["git", "add", "--all"], cwd=side.root, check=True)
+    identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
+    subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "Data"], cwd=side.root, check=True)
+
+
 def use_hardlinks(side: Side) -> None:
     with (side.root / ".dvc/config").open("a") as file:
         file.write("[cache]\n    type = hardlink\n")
 
 
-def small(folder: Path, pairs: int) -> Iterator[Line]:
-    bench = Bench(folder, 0, 0, pairs)
+def small(folder: Path, pairs: int, *, alone: bool) -> Iterator[Line]:
+    bench = Bench(folder, 0, 0, pairs, alone=alone)
     yield bench.line("--version", ["--version"], "start")
     yield bench.line("status, empty", ["status"], "start")
 
 
-def many(folder: Path, files: int, pairs: int) -> Iterator[Line]:
-    bench = Bench(folder, files, FILE_BYTES, pairs)
-    yield bench.line("add", ["add", "data"], "cp", times=1)
+def many(folder: Path, files: int, pairs: int, *, alone: bool) -> Iterator[Line]:
+    bench = Bench(folder, files, FILE_BYTES, pairs, alone=alone)
+    yield bench.line("add", ["add", "data"], "copy", times=1)
+    for side in bench.sides:
+        record(side)
     yield bench.line("add again", ["add", "data"], "walk")
     yield bench.line("status", ["status"], "walk")
+    yield bench.line("data status", ["data", "status"], "walk")
     yield bench.line("checkout, nothing to do", ["checkout"], "walk")
     yield bench.line("status, one changed", ["status"], "walk", before=change_one)
+    yield bench.line("diff, one changed", ["diff"], "walk", before=change_one)
     yield bench.line("add, one changed", ["add", "data"], "walk", before=change_one)
     times = max(1, pairs // 2)
-    yield bench.line("checkout, copy", ["checkout"], "cp", times=times, before=Side.move_aside)
+    yield bench.line("checkout, copy", ["checkout"], "copy", times=times, before=Side.move_aside)
     for side in bench.sides:
         use_hardlinks(side)
     yield bench.line("checkout, first hardlink", ["checkout"], "link", times=1, before=Side.move_aside)
     yield bench.line("checkout, hardlink", ["checkout"], "link", times=times, before=Side.move_aside)
 
 
-def big(folder: Path, mib: int) -> Iterator[Line]:
-    bench = Bench(folder, 1, mib << 20, 1)
-    yield bench.line(f"add, one of {mib} MiB", ["add", "data/000/0000000.bin"], "md5", times=1)
+def big(folder: Path, mib: int, *, alone: bool) -> Iterator[Line]:
+    bench = Bench(folder, 1, mib << 20, 1, alone=alone)
+    yield bench.line(f"add, one of {mib} MiB", ["add", "data/000/0000000.bin"], "large", times=1)
 
 
 def show(line: Line) -> None:
-    mine, theirs = (Cost(*map(statistics.median, zip(*costs))) for costs in zip(*line.pairs))  # noqa: B905
-    wall = statistics.median(ever.wall_s / dvc.wall_s for ever, dvc in line.pairs)
-    cpu = statistics.median(ever.cpu_s / dvc.cpu_s for ever, dvc in line.pairs)
+    mine, *theirs = (Cost(*map(statistics.median, zip(*costs))) for costs in zip(*line.pairs))  # noqa: B905
+    beside = f"{'':8} {'':8} {'':7} {'':7}"
+    if theirs:
+        wall = statistics.median(dvc.wall_s / ever.wall_s for ever, dvc in line.pairs)
+        cpu = statistics.median(dvc.cpu_s / ever.cpu_s for ever, dvc in line.pairs)
+        beside = f"{theirs[0].wall_s:8.2f} {theirs[0].cpu_s:8.2f} {wall:7.1f} {cpu:7.1f}"
     print(
-        f"{line.files:9,} {line.work:24} {mine.wall_s:8.2f} {mine.cpu_s:8.2f} {theirs.wall_s:8.2f} {theirs.cpu_s:8.2f}"
-        f" {1 / wall:7.1f} {1 / cpu:7.1f}  {line.floor_name:5} {line.floor.wall_s:6.2f} {line.floor.cpu_s:6.2f}"
+        f"{line.files:9,} {line.work:24} {mine.wall_s:8.2f} {mine.cpu_s:8.2f} {beside}"
+        f"  {line.floor_name:5} {line.floor.wall_s:6.2f} {line.floor.cpu_s:6.2f}"
         f" {mine.wall_s / line.floor.wall_s:6.1f} {mine.cpu_s / line.floor.cpu_s:6.1f}"
-        f" {mine.peak_mib:6.0f} {theirs.peak_mib:6.0f}",
+        f" {mine.peak_mib:6.0f} {theirs[0].peak_mib if theirs else 0:6.0f}",
         flush=True,
     )
 
@@ -263,7 +281,7 @@ def show_slopes(lines: list[Line]) -> None:
         for less, more in itertools.pairwise(sizes):
             costs = [
                 [statistics.median(pair[side].cpu_s for pair in by_size[size].pairs) for size in (less, more)]
-                for side in (0, 1)
+                for side in range(len(by_size[less].pairs[0]))
             ]
             steps.append(" / ".join(f"{(after - before) / (more - less) * 1e6:7.1f}" for before, after in costs))
         print(f"{work:24} {'   '.join(steps)}")
@@ -277,6 +295,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="on the filesystem to measure; default: a temporary one")
     parser.add_argument("--keep", action="store_true", help="leave the folder: deleting it slows down the next run")
     parser.add_argument("--only", choices=["small", "many", "big"], nargs="+", default=["small", "many", "big"])
+    parser.add_argument("--alone", action="store_true", help="without DVC: only the floors, and the slope")
     given = parser.parse_args()
     print(
         f"{'files':>9} {'work':24} {'ever s':>8} {'cpu s':>8} {'dvc s':>8} {'cpu s':>8} {'wall x':>7} {'cpu x':>7}"
@@ -286,11 +305,11 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=given.folder))
     try:
         if "small" in given.only:
-            lines += shown(small(scratch / "small", given.pairs * 3))
+            lines += shown(small(scratch / "small", given.pairs * 3, alone=given.alone))
         for files in given.files if "many" in given.only else ():
-            lines += shown(many(scratch / str(files), files, given.pairs))
+            lines += shown(many(scratch / str(files), files, given.pairs, alone=given.alone))
         if "big" in given.only:
-            lines += shown(big(scratch / "big", given.big_mib))
+            lines += shown(big(scratch / "big", given.big_mib, alone=given.alone))
     finally:
         if not given.keep:
             shutil.rmtree(scratch)
