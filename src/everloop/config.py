@@ -5,7 +5,6 @@ Nothing here is read at import. `Settings.load` is called by the command line an
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.plaintext import nearest
 
 PREFIX = "EVERLOOP_"
 
@@ -112,10 +112,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def _check_names(values: Mapping[str, Any], source: str) -> None:
     for name in values:
         if name not in Settings.__struct_fields__:
-            near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
-            known = (
-                f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(Settings.__struct_fields__)}."
-            )
+            near = nearest(name, Settings.__struct_fields__)
+            known = f"Did you mean {near!r}?" if near else f"Known settings: {', '.join(Settings.__struct_fields__)}."
             raise InvalidError(f"unknown setting {name!r} in {source}", hint=known)
 
 

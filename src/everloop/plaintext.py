@@ -1,4 +1,4 @@
-"""Tables as plain text, for terminals and logs."""
+"""Text for people: tables for terminals and logs, and the word that somebody may have meant."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace("-", "", 1).replace("+", "", 1).replace(",", "").isdigit() or text == "-"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like the one that was written; None when none is like it."""
+    # Here, for the rare mistake only.
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return close[0] if close else None

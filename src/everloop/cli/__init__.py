@@ -12,6 +12,11 @@ def main() -> None:
 
         sys.stdout.write(help_text() + "\n")
         return
+    if sys.argv[1:] == ["--version"]:
+        from everloop import __version__
+
+        sys.stdout.write(f"ever, version {__version__}\n")
+        return
     from everloop.cli.group import run
 
     run()

@@ -18,7 +18,8 @@ from everloop.errors import FailedError
 from everloop.loop.project import Project, parse_project
 from everloop.loop.rooms import Rooms
 from everloop.loop.store import AppliedProject, Retraining
-from everloop.pipelines import record, repro, set_params
+from everloop.pipelines import repro, set_params
+from everloop.pipelines.record import record
 from everloop.registry import PackageFile
 from everloop.registry.transfer import put_package
 from everloop.workspace import Workspace

@@ -1,11 +1,11 @@
 """Pipelines: stages in `dvc.yaml`, their runs remembered in `dvc.lock`, params and metrics, all in DVC's formats.
 
-Data under version and Git belong to the workspace.
+Data under version and Git belong to the workspace. `pipelines.record`, which loads the records of runs, is imported by
+its full path.
 """
 
 from everloop.pipelines.measures import load_metrics, load_params, read_metrics, read_params
 from everloop.pipelines.params import parse_assignments, set_params
-from everloop.pipelines.record import record
 from everloop.pipelines.repro import repro
 from everloop.pipelines.status import status
 from everloop.pipelines.targets import data_targets
@@ -24,7 +24,6 @@ __all__ = [
     "parse_assignments",
     "read_metrics",
     "read_params",
-    "record",
     "repro",
     "set_params",
     "status",

@@ -5,7 +5,6 @@ Source: dvc 3.67 (`schema.py`). Leaves how stages hang together to `graph.py`.
 
 from __future__ import annotations
 
-import difflib
 import re
 import string
 from pathlib import PurePosixPath
@@ -13,6 +12,7 @@ from typing import Any
 
 from everloop.errors import InvalidError
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, OutKind, ParamsFile, Stage, StageOut, StagePath
+from everloop.plaintext import nearest
 from everloop.workspace import Workspace
 from everloop.workspace.dvcfile import inside
 from everloop.workspace.yamlfile import parse_editable_mapping, parse_simple, read_text
@@ -253,5 +253,5 @@ def _spoken(kind: type) -> str:
 
 
 def _suggestion(key: str, known: Any) -> str:
-    near = difflib.get_close_matches(key, sorted(known), n=1)
-    return f"; do you mean {near[0]!r}?" if near else ""
+    near = nearest(key, sorted(known))
+    return f"; do you mean {near!r}?" if near else ""

@@ -6,15 +6,14 @@ Leaves which stage depends on which key to `definition.py`.
 from __future__ import annotations
 
 import datetime
-import difflib
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.plaintext import nearest
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.yamlfile import dump, load_editable_mapping, load_plain, parse_plain, read_text
 
@@ -50,8 +49,11 @@ def _parse(path: Path) -> Any:
         if suffix == ".json":
             return json.loads(read_text(path))
         if suffix == ".toml":
+            # Here, because few projects keep their parameters so.
+            import tomllib
+
             return tomllib.loads(read_text(path))
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise InvalidError(f"{path}: {error}") from error
     raise InvalidError(f"{path}: params and metrics are read from .yaml, .json and .toml files, not from {suffix!r}")
 
@@ -133,8 +135,8 @@ def set_params(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
         name = key.removeprefix("+")
         known = flatten(data)
         if not key.startswith("+") and lookup(data, name) is MISSING:
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"; do you mean {near[0]!r}?" if near else ""
+            near = nearest(name, known)
+            meant = f"; do you mean {near!r}?" if near else ""
             raise InvalidError(f"{file} has no parameter {name!r}{meant}", hint=f"to add it, write +{name}")
         _assign(data, name, value, file)
     write_atomically(file, dump(data))

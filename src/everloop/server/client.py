@@ -117,7 +117,7 @@ class Hub:
 
         The id is made of the commit and of what the stages made (`dvc.lock`), so recording the same again is one run.
         """
-        from everloop.pipelines import record
+        from everloop.pipelines.record import record
 
         lock = workspace.root / "dvc.lock"
         made = lock.read_bytes() if lock.is_file() else b""

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import itertools
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,7 +139,7 @@ class Cache:
         folder = self.root / _INCOMING
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
-        own = folder / secrets.token_hex(8)
+        own = folder / os.urandom(8).hex()
         own.mkdir()
         descriptor = os.open(own, os.O_RDONLY)
         try:

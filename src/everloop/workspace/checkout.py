@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 import struct
@@ -194,7 +193,7 @@ def _scratch_beside(scratch_dir: Path, target: Path) -> Path:
     scratch_dir.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     same = scratch_dir.stat().st_dev == target.parent.stat().st_dev
-    scratch = (scratch_dir if same else target.parent) / f".{secrets.token_hex(8)}.tmp"
+    scratch = (scratch_dir if same else target.parent) / f".{os.urandom(8).hex()}.tmp"
     scratch.mkdir()
     return scratch
 

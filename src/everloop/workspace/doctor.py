@@ -5,8 +5,8 @@ Changes nothing but for a probe file in the cache, which is removed at once.
 
 from __future__ import annotations
 
+import os
 import platform
-import secrets
 import shutil
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ def link_types(workspace: Workspace) -> list[str]:
     scratch = workspace.layout.scratch_dir
     scratch.mkdir(parents=True, exist_ok=True)
     workspace.cache.root.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     probe, clone = workspace.cache.root / f".{token}.probe", scratch / f".{token}.probe"
     working = []
     try:

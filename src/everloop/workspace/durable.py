@@ -5,9 +5,7 @@ Leaves what is written, and where, to the callers.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -34,7 +32,7 @@ def write_atomically(path: Path, data: bytes, *, flush: bool = True) -> None:
         OSError: The folder is missing, full or not writable; the old file is untouched.
     """
     target = path.resolve() if path.is_symlink() else path
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    aside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         with aside.open("xb") as file:
             file.write(data)
@@ -79,6 +77,9 @@ def _sync_filesystem(folder: str | os.PathLike[str]) -> bool:
     """Flush the whole filesystem with Linux's syncfs(2); False where the system has no such call."""
     if not sys.platform.startswith("linux"):
         return False
+    # Here, because most commands have nothing to flush, or only a little.
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -6,11 +6,9 @@ process. Leaves to `slices.py` when that is worth it, and to the callers what is
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import marshal
 import os
-import pickle
 import selectors
 import signal
 import struct
@@ -99,6 +97,8 @@ def _serve(work: Callable[[int], list[Any]], numbers: int, writer: int, parent: 
 
 def _end_with(parent: int) -> None:
     """Let the system kill this process when its parent is killed: nobody else would tell it to stop writing."""
+    import ctypes
+
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
@@ -111,10 +111,20 @@ def _send(writer: int, number: int, payload: bytes) -> None:
 
 
 def _pickled(failure: BaseException) -> bytes:
+    # Here, because its import is paid by each command, and few fail.
+    import pickle
+
     try:
         return pickle.dumps(failure)
     except (pickle.PicklingError, TypeError, AttributeError):
         return pickle.dumps(FailedError(f"{type(failure).__name__}: {failure}"))
+
+
+def _unpickled(payload: bytes) -> BaseException:
+    import pickle
+
+    failure: BaseException = pickle.loads(payload)  # noqa: S301  it comes from a child of this very process
+    return failure
 
 
 def _gathered(children: dict[int, int], n_slices: int) -> list[list[Any]]:
@@ -132,7 +142,7 @@ def _gathered(children: dict[int, int], n_slices: int) -> list[list[Any]]:
                 key.data.extend(data)
                 for number, payload in _frames(key.data):
                     if number == _FAILED:
-                        raise pickle.loads(payload)  # noqa: S301  it comes from a child of this very process
+                        raise _unpickled(payload)
                     results[number] = marshal.loads(payload)  # noqa: S302  as above
                     n_done += 1
     if n_done < n_slices:

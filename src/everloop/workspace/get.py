@@ -6,7 +6,6 @@ Leaves records of where they came from to `imports.py`.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,7 +159,7 @@ def _refuse_existing(target: Path, force: bool) -> None:
 
 def _aside(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    return target.with_name(f".{secrets.token_hex(8)}.tmp")
+    return target.with_name(f".{os.urandom(8).hex()}.tmp")
 
 
 def _put_in_place(aside: Path, target: Path) -> None:

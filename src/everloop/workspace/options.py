@@ -6,11 +6,12 @@ does not know, so none is written. What is read and not known stays in the file.
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from everloop.errors import InvalidError
+from everloop.plaintext import nearest
 
 SECRETS = frozenset({
     "access_key_id", "account_key", "bearer_token_command", "client_secret", "connection_string", "custom_auth_header",
@@ -181,6 +182,6 @@ def _fits(kind: str, value: str) -> bool:
     return kind == _TEXT or value.lower() in re.findall(r"\w+", kind.replace(" or ", " "))
 
 
-def _near(name: str, known: object) -> str:
-    close = difflib.get_close_matches(name, [str(other) for other in known], n=1)  # type: ignore[attr-defined]
-    return f"; do you mean {close[0]!r}?" if close else ""
+def _near(name: str, known: Iterable[str]) -> str:
+    close = nearest(name, known)
+    return f"; do you mean {close!r}?" if close else ""

@@ -5,16 +5,17 @@ Leaves what a piece is to the callers.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from everloop.errors import EverloopError, UnavailableError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,6 +39,9 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     def pause_s(self, attempt: int) -> float:
         """The pause after the given attempt, counted from 0."""
+        # Here and below, because most commands have no work of this kind, and the imports take a tenth of them.
+        import random
+
         return min(self.first_pause_s * 2.0**attempt, self.longest_pause_s) * random.uniform(0.5, 1.0)
 
 
@@ -67,6 +71,8 @@ def each(
         batch: How many items a thread takes at a time.
         patience: None means the usual one.
     """
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
     usual = patience or Patience()
     stopped = threading.Event()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 import time
 from pathlib import Path
@@ -35,7 +35,7 @@ def _unprotect(path: Path, scratch_dir: Path) -> None:
     found = path.stat()
     if found.st_nlink > 1:
         is_near = scratch_dir.stat().st_dev == path.parent.stat().st_dev
-        aside = (scratch_dir if is_near else path.parent) / f".{secrets.token_hex(8)}{_SUFFIX}"
+        aside = (scratch_dir if is_near else path.parent) / f".{os.urandom(8).hex()}{_SUFFIX}"
         try:
             shutil.copy(path, aside)
             aside.chmod(found.st_mode | 0o200)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def beside(scratch_dir: Path, target: Path) -> Iterator[Path]:
         if leftover.is_dir():
             shutil.rmtree(leftover)
     same = scratch_dir.stat().st_dev == target.parent.stat().st_dev
-    folder = (scratch_dir if same else target.parent) / f".{secrets.token_hex(8)}.tmp"
+    folder = (scratch_dir if same else target.parent) / f".{os.urandom(8).hex()}.tmp"
     folder.mkdir()
     try:
         yield folder

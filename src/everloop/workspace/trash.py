@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -227,7 +226,7 @@ class Trash:
                 self.forget(operation)
 
     def _new_folder(self) -> Path:
-        own = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        own = self._folder / f"{time.time_ns():020d}-{os.urandom(4).hex()}"
         own.mkdir(parents=True)
         return own
 
