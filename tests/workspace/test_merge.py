@@ -130,3 +130,40 @@ def test_listing_has_each_change_of_either_side(
 def test_listing_with_one_side_unchanged_is_the_other_one(other: dict[str, str]) -> None:
     assert merged_listing({"a": B}, {"a": B}, other) == other
     assert merged_listing({"a": B}, {"a": C}, {"a": A}) is None
+
+
+def record_with(executable: list[str], links: dict[str, str]) -> str:
+    lines = [
+        "outs:",
+        "- md5: d70d1025d29a7ff2dc6fccf9abd5bcf3.dir",
+        "  hash: md5",
+        "  path: d",
+        "  meta:",
+        "    everloop:",
+    ]
+    lines += ["      executable:", *(f"      - {path}" for path in executable)] if executable else []
+    lines += ["      links:", *(f"        {path}: {target}" for path, target in links.items())] if links else []
+    return "\n".join(lines) + "\n"
+
+
+def test_traits_of_both_sides_are_merged() -> None:
+    merged = merge(
+        record_with(["a", "b"], {"l": "a"}),
+        record_with(["a", "c"], {"l": "a", "ours": "a"}),
+        record_with(["a", "b", "d"], {"l": "b", "theirs": "a"}),
+        name="d.dvc",
+        merge_listings=lambda *_: None,
+    )
+    assert merged.conflicts == ()
+    assert merged.data.decode() == record_with(["a", "c", "d"], {"l": "b", "ours": "a", "theirs": "a"})
+
+
+def test_traits_of_one_side_alone_are_taken() -> None:
+    merged = merge(
+        record_with(["a"], {"l": "a"}),
+        record_with(["a", "b"], {"l": "a"}),
+        record_with([], {"l": "a"}),
+        name="d.dvc",
+        merge_listings=lambda *_: None,
+    )
+    assert merged.data.decode() == record_with(["b"], {"l": "a"})

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from everloop.cli.opening import open_workspace
-from everloop.cli.output import emit, hint, json_option
+from everloop.cli.output import emit, hint, json_option, say
 from everloop.cli.remotes import show_cloud_status, transfer_options
 from everloop.pipelines import status as status_of_all
 from everloop.workspace import Content, Workspace
@@ -59,6 +59,10 @@ def add(
     lines = [f"added {out.path} ({_size(out.content)})" for file in report.added for out in file.outs]
     lines += [f"{out.path} did not change" for file in report.unchanged for out in file.outs]
     emit(report, as_json=as_json, text=lines)
+    for path, target in report.flattened.items():
+        say(f"{path} leads out of its directory, to {target}: its bytes are kept, but not that it is a link")
+    for path, target in report.left_out.items():
+        say(f"{path} leads to a folder elsewhere, {target}: nothing of it is kept; add that folder by itself")
     files = " ".join(file.path for file in report.added)
     hint(f"git add {files} .gitignore && git commit" if files else "ever repro")
 

@@ -40,13 +40,17 @@ def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True) -> A
     with workspace.locked(), workspace.claimed(writes=[*whole, *parts]):
         contents = workspace.commit(whole) if commit else _measured(workspace, whole)
         reports = [_record(workspace, path, contents[path], existing) for path in whole]
-        reports += [
-            part.update(workspace, _file_of(out, existing), out, inner, commit=commit) for out, inner in parts.items()
-        ]
+        flattened, left_out = _not_kept(workspace, [(file.outs[0], [file.outs[0].path]) for file, _ in reports])
+        for out, inner in parts.items():
+            reports.append(part.update(workspace, _file_of(out, existing), out, inner, commit=commit))
+            also = _not_kept(workspace, [(reports[-1][0].outs[0], inner)])
+            flattened, left_out = flattened | also[0], left_out | also[1]
         stage(workspace, [file.path for file, is_new in reports if is_new])
     return AddReport(
         added=tuple(file for file, is_new in reports if is_new),
         unchanged=tuple(file for file, is_new in reports if not is_new),
+        flattened=flattened,
+        left_out=left_out,
     )
 
 
@@ -56,6 +60,7 @@ def _measured(workspace: Workspace, paths: Sequence[str]) -> dict[str, Content]:
         content = workspace.measure(path)
         if content is None:
             raise NotFoundError(f"{path} does not exist in {workspace.root}")
+        workspace.contents.seen(path).refuse_broken()
         contents[path] = content
     workspace.contents.save()
     return contents
@@ -65,13 +70,33 @@ def _record(workspace: Workspace, path: str, content: Content, existing: dict[st
     holders = (name for name, file in existing.items() if any(out.path == path for out in file.outs))
     name = next(holders, path + DVC_SUFFIX)
     before = existing.get(name)
-    file = DvcFile(path=name, outs=(Out(path=path, content=content),))
-    recorded = next((out.content for out in before.outs if out.path == path), None) if before else None
+    traits = workspace.contents.traits(path) if content.is_directory else None
+    file = DvcFile(path=name, outs=(Out(path=path, content=content, traits=traits),))
+    recorded = next((out for out in before.outs if out.path == path), None) if before else None
     workspace.keep_out_of_git(path)
-    if recorded is not None and recorded == content:
+    if recorded is not None and recorded.content == content and recorded.traits == traits:
         return file, False
     dvcfile.write(workspace.root, file)
     return file, True
+
+
+def _not_kept(
+    workspace: Workspace, looked: Iterable[tuple[Out, Sequence[str]]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The links that the records have not, of the paths that were looked at: to files, and to folders."""
+    flattened: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for out, paths in looked:
+        if out.content is None or not out.content.is_directory:
+            continue
+        kept = out.traits.links if out.traits is not None else {}
+        for path in paths:
+            seen = workspace.contents.seen(path)
+            for inner, target in sorted(seen.links.items()):
+                full = f"{path}/{inner}" if inner else path
+                if full.removeprefix(out.path + "/") not in kept:
+                    (left_out if inner in seen.folder_links else flattened)[full] = target
+    return flattened, left_out
 
 
 def _holder(path: str, existing: dict[str, DvcFile]) -> str | None:

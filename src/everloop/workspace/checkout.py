@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import ConflictError, NotFoundError
-from everloop.workspace import durable, hashing, links, slices
+from everloop.workspace import arrangement, durable, hashing, links, slices
+from everloop.workspace.arrangement import Arrangement
 from everloop.workspace.cache import Cache, corrupt
 from everloop.workspace.state import CLOCK_TICK_NS, Identity, Listing, identity
+from everloop.workspace.traits import Seen
 from everloop.workspace.values import CheckoutReport, Content, Out
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
         write: `{path below the out: md5}`; the path of the out itself is "".
         remove: Paths below the out.
         replaced: What lies now where something is written or removed, `{path below the out: md5}`.
+        arrangement: What else the record says of a directory.
+        linked: Links that are in the listing, as a file with the bytes of its target: `{path below the out: md5}`.
     """
 
     out: Out
@@ -49,6 +53,8 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     write: dict[str, str]
     remove: list[str]
     replaced: dict[str, str] = {}
+    arrangement: Arrangement = Arrangement()
+    linked: dict[str, str] = {}
 
 
 def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> CheckoutReport:
@@ -86,25 +92,57 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
 def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]) -> _Plan | None:
     held = workspace.contents.measure(out.path)
     if held is not None and held.md5 == content.md5:
-        return None
+        return _plan_traits(workspace, out, content)
     if content.is_directory and not workspace.cache.has(content.md5):
         return _Plan(out=out, content=content, write={"": content.md5}, remove=[])
     wanted = workspace.cache.read_directory(content.md5) if content.is_directory else {"": content.md5}
     present = workspace.contents.files(out.path) if held is not None else {}
-    write = {path: md5 for path, md5 in wanted.items() if present.get(path) != md5}
-    remove = [path for path in present if path not in wanted]
-    replaced = {path: present[path] for path in (*remove, *(path for path in write if path in present))}
+    seen = workspace.contents.seen(out.path) if held is not None and held.is_directory else Seen()
+    arranged = arrangement.arrange(out.traits, seen, wanted, present) if content.is_directory else Arrangement()
+    write = {
+        path: md5
+        for path, md5 in wanted.items()
+        if (present.get(path) != md5 or path in arranged.stale) and path not in arranged.recorded
+    }
+    linked = {path: wanted[path] for path in arranged.links if path in wanted}
+    remove = [path for path in present if path not in wanted and path not in arranged.recorded]
+    gone = (*remove, *(path for path in write if path in present), *(path for path in linked if path in present))
+    replaced = {path: present[path] for path in gone}
     lost = workspace.cache.absent(replaced.values())
     obstacles += [_below(out, path) for path, md5 in replaced.items() if md5 in lost]
-    return _Plan(out=out, content=content, write=write, remove=remove, replaced=replaced)
+    return _Plan(
+        out=out,
+        content=content,
+        write=write,
+        remove=remove,
+        replaced=replaced,
+        arrangement=arranged,
+        linked=linked,
+    )
 
 
-def _keep_replaced(workspace: Workspace, plans: Iterable[_Plan]) -> None:
+def _plan_traits(workspace: Workspace, out: Out, content: Content) -> _Plan | None:
+    """What it takes where the bytes are right; None when nothing is missing, or nobody knows what the traits are of."""
+    if out.traits is None or workspace.contents.traits(out.path) == out.traits:
+        return None
+    if not content.is_directory or not workspace.cache.has(content.md5):
+        return None
+    files = workspace.cache.read_directory(content.md5)
+    arranged = arrangement.arrange(out.traits, workspace.contents.seen(out.path), files, files)
+    if not arranged.has_work:
+        return None
+    linked = {path: files[path] for path in arranged.links if path in files}
+    return _Plan(out=out, content=content, write={}, remove=[], replaced=linked, arrangement=arranged, linked=linked)
+
+
+def _keep_replaced(workspace: Workspace, plans: Sequence[_Plan]) -> None:
     """Let `ever undo` bring back what is there now."""
     before = {_below(plan.out, path): md5 for plan in plans for path, md5 in plan.replaced.items()}
-    if before:
-        after = {_below(plan.out, path): md5 for plan in plans for path, md5 in plan.write.items()}
-        workspace.trash.note("checkout", before, after)
+    links = {_below(plan.out, path): link for plan in plans for path, link in plan.arrangement.in_the_way.items()}
+    if before or links:
+        after = {_below(plan.out, path): md5 for plan in plans for path, md5 in (plan.write | plan.linked).items()}
+        made = [_below(plan.out, path) for plan in plans for path in plan.arrangement.made if path not in plan.linked]
+        workspace.trash.note("checkout", before, after, links=links, made=made)
         workspace.trash.prune()
 
 
@@ -117,7 +155,10 @@ def _carry_out(workspace: Workspace, plan: _Plan) -> None:
     scratch = _scratch_beside(workspace.layout.scratch_dir, target)
     try:
         if plan.content.is_directory and not os.path.lexists(target):
+            (scratch / "tree").mkdir()
             written = _write(workspace, plan, scratch / "tree", list(plan.write))
+            arrangement.make_links(scratch / "tree", plan.arrangement)
+            arrangement.finish(scratch / "tree", plan.arrangement, workspace.layout.scratch_dir)
             # Nothing was there, so the whole of it appears at once.
             (scratch / "tree").rename(target)
         else:
@@ -129,8 +170,13 @@ def _carry_out(workspace: Workspace, plan: _Plan) -> None:
                 _remove(target, path)
             if plan.content.is_directory:
                 target.mkdir(parents=True, exist_ok=True)
+            arrangement.clear(target, plan.arrangement)
             for name, path in zip(names, plan.write, strict=True):
                 _put_in_place(scratch / name, target / path if path else target)
+            arrangement.make_links(scratch / "links", plan.arrangement)
+            for path in plan.arrangement.links:
+                _put_in_place(scratch / "links" / path, target / path)
+            arrangement.finish(target, plan.arrangement, workspace.layout.scratch_dir)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _remember(workspace, plan, written)
@@ -140,12 +186,12 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
     """Write the plan's files into a folder, under names of the caller, several at once; what they are now."""
     for parent in dict.fromkeys(name.rpartition("/")[0] for name in names):
         (folder / parent).mkdir(parents=True, exist_ok=True)
-    md5s = list(plan.write.values())
-    is_executable = plan.content.is_executable
+    paths, md5s = list(plan.write), list(plan.write.values())
+    executable = plan.arrangement.executable if plan.content.is_directory else paths * plan.content.is_executable
     written = slices.each(
         lambda places: [
             _WRITTEN.pack(
-                *_materialise(workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=is_executable)
+                *_materialise(workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=paths[at] in executable)
             )
             for at in places
         ],
@@ -175,7 +221,9 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
 
 def _remember(workspace: Workspace, plan: _Plan, written: Listing) -> None:
     if plan.content.is_directory:
-        md5s = list(plan.write.values())
+        md5s = [*plan.write.values(), *plan.linked.values()]
+        for path in plan.linked:
+            written.append(path, identity((workspace.root / plan.out.path / path).stat()))
         workspace.contents.remember_directory(plan.out.path, written, md5s, plan.remove, plan.content.md5)
     else:
         workspace.contents.remember(plan.out.path, (workspace.root / plan.out.path).stat(), plan.content.md5)
@@ -209,6 +257,9 @@ def _materialise(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> 
             return *_finish(aside, is_executable=is_executable), True
         if link_type == "copy":
             return *_copy(cache, md5, aside, is_executable=is_executable), True
+    if is_executable:
+        # A second name has the mode of the first, and the cache's objects are not executable.
+        return *_copy(cache, md5, aside, is_executable=True), True
     raise ConflictError(
         f"none of cache.type {', '.join(cache.link_types)} works between {source} and {aside}",
         hint="allow copies: dvc config cache.type reflink,copy",

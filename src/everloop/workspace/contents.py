@@ -17,6 +17,7 @@ from everloop.workspace import hashing, slices, walk
 from everloop.workspace.cache import Cache, Incoming, Source
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.state import Listing, State
+from everloop.workspace.traits import NONE, Seen, Traits
 from everloop.workspace.values import Content
 
 
@@ -41,6 +42,7 @@ class Contents:
         self._cache = cache
         self._state = state
         self._dvcignore = dvcignore
+        self._seen: dict[str, tuple[Seen, Traits]] = {}
 
     def look(self, path: str) -> Held | None:
         """What a path holds; None when nothing is there.
@@ -74,6 +76,18 @@ class Contents:
         if not stat.S_ISDIR(found.st_mode):
             return {"": self._file(path, found, None)}
         return self._files(path, *self._walk(path))
+
+    def traits(self, path: str) -> Traits | None:
+        """What a directory has besides bytes, as the newest look at it found it; None when it has nothing of the kind.
+
+        Raises: as `measure`.
+        """
+        traits = self._looked(path)[1]
+        return None if traits == NONE else traits
+
+    def seen(self, path: str) -> Seen:
+        """The same in full, with what cannot be recorded; of a file or a link its own traits, under the name ""."""
+        return self._looked(path)[0]
 
     def keep(self, path: str, incoming: Incoming) -> Content:
         """Take the bytes of a file or directory into the cache.
@@ -132,7 +146,10 @@ class Contents:
 
     def _content(self, path: str, found: os.stat_result, incoming: Incoming | None) -> Content:
         if stat.S_ISDIR(found.st_mode):
-            return self._directory_content(path, *self._walk(path), incoming)
+            listing, started_ns = self._walk(path)
+            if incoming is not None:
+                self._seen[path][0].refuse_broken()
+            return self._directory_content(path, listing, started_ns, incoming)
         if not stat.S_ISREG(found.st_mode):
             raise InvalidError(f"{path} is neither a file nor a directory")
         return Content(
@@ -156,8 +173,16 @@ class Contents:
 
     def _walk(self, path: str) -> tuple[Listing, int]:
         started_ns = time.time_ns()
-        listing = Listing.of(walk.data_files(self._root, path, self._dvcignore))
+        seen = Seen()
+        listing = Listing.of(walk.data_files(self._root, path, self._dvcignore, seen))
+        self._seen[path] = (seen, seen.traits(listing.names))
         return listing, started_ns
+
+    def _looked(self, path: str) -> tuple[Seen, Traits]:
+        place = Path(self._place(path))
+        if path not in self._seen and place.is_dir() and not place.is_symlink():
+            self._walk(path)
+        return self._seen.get(path) or (Seen.of_file(place), NONE)
 
     def _unchanged(self, path: str, listing: Listing, incoming: Incoming | None) -> str | None:
         md5 = self._state.directory(path, listing.digest())

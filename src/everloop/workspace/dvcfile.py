@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from everloop.errors import InvalidError
-from everloop.workspace import durable, hashing, yamlfile
+from everloop.workspace import durable, hashing, traitrecord, yamlfile
 from everloop.workspace.values import Content, DvcFile, Out
 
 _FILE_KEYS = {"md5", "frozen", "deps", "outs", "meta", "desc", "wdir", "always_changed", "locked"}
@@ -77,6 +77,7 @@ def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
             entry = {}
             entries.append(entry)
         _update_entry(entry, name, out)
+        traitrecord.write(entry, out.traits)
         if not has_size:
             entry.pop("size", None)
     durable.write_atomically(target, yamlfile.dump(data))
@@ -134,6 +135,7 @@ def _read_out(entry: Any, folder: PurePosixPath, where: str) -> Out:
         is_cached=bool(entry.get("cache", True)),
         is_pushed=bool(entry.get("push", True)),
         remote=entry.get("remote"),
+        traits=traitrecord.read(entry.get("meta"), where),
     )
 
 

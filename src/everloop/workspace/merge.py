@@ -18,6 +18,7 @@ import msgspec
 
 from everloop.errors import FailedError
 from everloop.workspace import yamlfile
+from everloop.workspace.traitrecord import META, OWN
 
 if TYPE_CHECKING:
     pass
@@ -95,6 +96,8 @@ class _Merger:
             return
         if before == mine:
             _set(ours, key, other)
+        elif _is_of_paths(place) and all(side is _NOTHING or isinstance(side, list) for side in (before, mine, other)):
+            _set(ours, key, _merged_paths(before or [], mine or [], other or []))
         elif place == "stages" and isinstance(mine, dict) and isinstance(other, dict):
             self.mapping(before or {}, mine, other, place)
         elif place in ("outs", "deps") and isinstance(mine, list) and isinstance(other, list):
@@ -159,6 +162,17 @@ def merged_listing(base: dict[str, str], ours: dict[str, str], theirs: dict[str,
     folders = {path[:index] for path in merged for index, letter in enumerate(path) if letter == "/"}
     # A file of one side in the place of a folder of the other.
     return None if folders & set(merged) else merged
+
+
+def _is_of_paths(place: str) -> bool:
+    """Whether a list of paths stands there that an out has as its traits."""
+    return f".{META}.{OWN}." in place
+
+
+def _merged_paths(base: list[str], ours: list[str], theirs: list[str]) -> list[str] | None:
+    """What both have, and what one of them has taken in; None for nothing."""
+    before, mine, other = set(base), set(ours), set(theirs)
+    return sorted((mine & other) | ((mine | other) - before)) or None
 
 
 def _set(mapping: Any, key: Any, value: Any) -> None:

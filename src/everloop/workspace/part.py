@@ -5,11 +5,15 @@ Source: dvc 3.67 (`output.py`, `apply` and `unstage`), where this is called a vi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import dvcfile
+from everloop.workspace.traits import NONE, Seen, Traits, followed
 from everloop.workspace.values import Content, DvcFile, Out
 
 if TYPE_CHECKING:
@@ -36,7 +40,8 @@ def update(
         NotFoundError: The directory's listing is not in the cache, or it has nothing of that name either.
         InvalidError: It is recorded as a file, or the bytes should not be kept.
     """
-    recorded = next(out.content for out in file.outs if out.path == directory)
+    whole = next(out for out in file.outs if out.path == directory)
+    recorded = whole.content
     if not commit:
         raise InvalidError(
             f"{paths[0]} lies inside {directory}: a part is always committed, as its listing would be nowhere else",
@@ -46,18 +51,22 @@ def update(
         raise InvalidError(f"{directory} was imported by {file.path}; its parts come from its source")
     before = _listing(workspace, directory, recorded)
     after = dict(before)
-    present = [path for path in paths if (workspace.root / path).exists()]
+    _refuse_behind_links(workspace, directory, paths)
+    present = [path for path in paths if not _is_folder_link(workspace, path) and (workspace.root / path).exists()]
     workspace.commit(present)
-    for path in paths:
-        _apply(workspace, after, path.removeprefix(directory + "/"), path)
+    names = {path: path.removeprefix(directory + "/") for path in paths}
+    for path, name in names.items():
+        _apply(workspace, after, name, path, whole.traits or NONE)
+    traits = _traits(workspace, whole.traits, before, after, names)
+    followed(after, traits or NONE)
     with workspace.cache.incoming() as incoming:
         md5 = incoming.add_directory(after)
     size_bytes = _size(workspace.cache, recorded, before, after)
     content = Content(md5=md5, size_bytes=size_bytes or 0, n_files=len(after))
-    updated = DvcFile(path=file.path, outs=(Out(path=directory, content=content),))
+    updated = DvcFile(path=file.path, outs=(Out(path=directory, content=content, traits=traits),))
     workspace.keep_out_of_git(directory)
-    if recorded is not None and recorded.md5 == md5:
-        return DvcFile(path=file.path, outs=(Out(path=directory, content=recorded),)), False
+    if recorded is not None and recorded.md5 == md5 and whole.traits == traits:
+        return DvcFile(path=file.path, outs=(msgspec.structs.replace(whole, content=recorded),)), False
     dvcfile.write(workspace.root, updated, has_size=size_bytes is not None)
     return updated, True
 
@@ -76,10 +85,13 @@ def _listing(workspace: Workspace, directory: str, recorded: Content | None) -> 
         ) from error
 
 
-def _apply(workspace: Workspace, listing: dict[str, str], name: str, path: str) -> None:
+def _apply(workspace: Workspace, listing: dict[str, str], name: str, path: str, traits: Traits) -> None:
     old = [entry for entry in listing if entry == name or entry.startswith(name + "/")]
-    new = {f"{name}/{inner}" if inner else name: md5 for inner, md5 in workspace.contents.files(path).items()}
-    if not old and not new:
+    is_link = _is_folder_link(workspace, path)
+    files = {} if is_link else workspace.contents.files(path)
+    new = {f"{name}/{inner}" if inner else name: md5 for inner, md5 in files.items()}
+    is_known = name in traits.links or any(f"{folder}/".startswith(name + "/") for folder in traits.empty)
+    if not old and not new and not is_known and not (workspace.root / path).is_dir():
         raise NotFoundError(f"{path} is neither on the disk nor in the record of its directory")
     for entry in old:
         del listing[entry]
@@ -87,6 +99,49 @@ def _apply(workspace: Workspace, listing: dict[str, str], name: str, path: str) 
     for entry in [entry for entry in listing if name.startswith(entry + "/")]:
         del listing[entry]
     listing.update(new)
+
+
+def _traits(
+    workspace: Workspace,
+    recorded: Traits | None,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    names: Mapping[str, str],
+) -> Traits | None:
+    """The traits of the directory, of which those at the paths are new."""
+    old = recorded or NONE
+
+    def stays(path: str) -> bool:
+        return not any(path == name or path.startswith(name + "/") for name in names.values())
+
+    seen = Seen()
+    seen.executable += filter(stays, old.executables(before))
+    seen.links |= {path: target for path, target in old.links.items() if stays(path)}
+    seen.folder_links |= {path for path in seen.links if path not in before}
+    seen.empty += filter(stays, old.empty)
+    for path, name in names.items():
+        inner = workspace.contents.seen(path)
+        seen.put(name, inner)
+        is_bare = not inner.links and not inner.empty and not any(entry.startswith(name + "/") for entry in after)
+        if is_bare and (workspace.root / path).is_dir():
+            seen.empty.append(name)
+    traits = seen.traits(after)
+    return None if traits == NONE else traits
+
+
+def _is_folder_link(workspace: Workspace, path: str) -> bool:
+    place = workspace.root / path
+    return place.is_symlink() and place.is_dir()
+
+
+def _refuse_behind_links(workspace: Workspace, directory: str, paths: Sequence[str]) -> None:
+    for path in paths:
+        for parent in PurePosixPath(path).parents:
+            if parent.is_relative_to(directory) and str(parent) != directory and (workspace.root / parent).is_symlink():
+                raise InvalidError(
+                    f"{path} lies behind the link {parent}, and links to folders are recorded as links",
+                    hint="add it by the path that it has without the link",
+                )
 
 
 def _size(cache: Cache, recorded: Content | None, before: dict[str, str], after: dict[str, str]) -> int | None:

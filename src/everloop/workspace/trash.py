@@ -38,6 +38,7 @@ class TrashedFile(msgspec.Struct, frozen=True, kw_only=True):
         md5: Of its bytes; None when there was no file.
         kept: Name of the file in the operation's folder with these bytes; None when the cache has them.
         is_executable: It had an executable bit.
+        link: It was a symbolic link to this; None when it was a file.
         now: MD5 of what the operation left there; None for nothing.
     """
 
@@ -45,6 +46,7 @@ class TrashedFile(msgspec.Struct, frozen=True, kw_only=True):
     md5: str | None = None
     kept: str | None = None
     is_executable: bool = False
+    link: str | None = None
     now: str | None = None
 
 
@@ -57,6 +59,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         at: When, in UTC.
         files: Of the workspace.
         texts: Files that describe data, as they were: `{path: text}`.
+        links: Symbolic links to folders that were removed, `{path: target}`.
+        folders: Empty folders that were removed.
+        made: Links and empty folders that the operation made.
         objects: Ids of cache objects that were moved away.
         objects_at: Absolute path of the folder where they lie now, under their ids.
         size_bytes: What emptying the trash of it would free.
@@ -67,6 +72,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     files: tuple[TrashedFile, ...] = ()
     texts: dict[str, str] = {}
+    links: dict[str, str] = {}
+    folders: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     objects_at: str = ""
     size_bytes: int = 0
@@ -106,6 +114,9 @@ class Trash:
         after: Mapping[str, str],
         *,
         texts: Mapping[str, str] | None = None,
+        links: Mapping[str, str] | None = None,
+        folders: Iterable[str] = (),
+        made: Iterable[str] = (),
     ) -> Operation | None:
         """Keep the files that are about to be replaced or removed; they stay where they are.
 
@@ -114,11 +125,14 @@ class Trash:
             before: `{path: md5}` of the files that will not stay as they are.
             after: `{path: md5}` of the files that will be written.
             texts: Files that describe data, to be kept with them.
+            links: Links to folders that will go, `{path: target}`.
+            folders: Empty folders that will go.
+            made: Links and empty folders that will be made.
 
         Returns:
             The operation, durable; None when nothing is replaced or removed.
         """
-        if not before and not texts:
+        if not before and not texts and not links:
             return None
         own = self._new_folder()
         files = [
@@ -133,6 +147,9 @@ class Trash:
             at=datetime.now(UTC),
             files=tuple(files),
             texts=dict(texts or {}),
+            links=dict(links or {}),
+            folders=tuple(folders),
+            made=tuple(made),
             size_bytes=sum(path.stat().st_size for path in kept),
         )
         self._write(own, operation)
@@ -152,7 +169,12 @@ class Trash:
             for path in listed
             for name, md5 in self._contents.files(path).items()
         }
-        operation = self.note(verb, before, {}, texts=texts)
+        looked = [(path, self._contents.seen(path)) for path in listed]
+        links = {f"{path}/{name}": seen.links[name] for path, seen in looked for name in seen.folder_links if name}
+        folders = [f"{path}/{name}" for path, seen in looked for name in seen.empty]
+        operation = self.note(verb, before, {}, texts=texts, links=links, folders=folders)
+        for link in links:
+            (self._root / link).unlink(missing_ok=True)
         for path in listed:
             _remove(
                 self._root / path, [file for file in before if file == path or file.startswith(path + "/")], self._root
@@ -232,11 +254,18 @@ class Trash:
 
     def _kept(self, own: Path, number: int, path: str, md5: str, now: str | None) -> TrashedFile:
         source = self._root / path
-        is_executable = bool(source.stat().st_mode & 0o111)
-        if self._cache.has(md5):
-            return TrashedFile(path=path, md5=md5, is_executable=is_executable, now=now)
-        _keep(source.resolve(), own / str(number))
-        return TrashedFile(path=path, md5=md5, kept=str(number), is_executable=is_executable, now=now)
+        kept = None
+        if not self._cache.has(md5):
+            kept = str(number)
+            _keep(source.resolve(), own / kept)
+        return TrashedFile(
+            path=path,
+            md5=md5,
+            kept=kept,
+            is_executable=bool(source.stat().st_mode & 0o111),
+            link=os.readlink(source) if source.is_symlink() else None,  # noqa: PTH115  a Path would tidy it up
+            now=now,
+        )
 
     def _write(self, own: Path, operation: Operation) -> None:
         durable.write_atomically(own / _PLAN, msgspec.json.encode(operation))

@@ -5,6 +5,7 @@ Each step leaves what is right already as it is, so that after a crash the same 
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import ConflictError, NotFoundError
-from everloop.workspace import durable, dvcfile, hashing, links, scratch
+from everloop.workspace import arrangement, durable, dvcfile, hashing, links, scratch
 from everloop.workspace.cache import corrupt
 from everloop.workspace.trash import Operation, TrashedFile
 from everloop.workspace.walk import DVC_SUFFIX
@@ -55,11 +56,13 @@ def undo(workspace: Workspace) -> UndoReport:
             _require_bytes(workspace, files)
             restored = _return_texts(workspace, operation)
             # What was made goes first: it may lie where a folder has to be.
+            for path in operation.made:
+                arrangement.unmake(workspace.root / path)
             for file in files:
                 if file.md5 is None:
                     _remove_made(workspace, file)
             _return_files(workspace, operation, [file for file in files if file.md5 is not None])
-            restored += [file.path for file in files]
+            restored += [file.path for file in files] + _return_links(workspace, operation)
             workspace.contents.save()
             workspace.trash.forget(operation)
     made = {file.path for file in operation.files if file.md5 is None}
@@ -91,8 +94,12 @@ def _to_change(workspace: Workspace, operation: Operation) -> tuple[list[Trashed
     made = {file.path for file in operation.files if file.md5 is None}
     for file in operation.files:
         target = workspace.root / file.path
+        if _is_behind_made_link(workspace.root, file.path, operation):
+            # What is seen there lies elsewhere; the link goes before anything is put there.
+            files += [file] if file.md5 is not None else []
+            continue
         found = workspace.contents.files(file.path).get("") if target.is_file() else None
-        if found == file.md5 and not target.is_dir():
+        if found == file.md5 and not target.is_dir() and (found is None or _link_of(target) == file.link):
             continue
         files.append(file)
         # In the place of a file there may be a folder of files that the operation made.
@@ -135,6 +142,28 @@ def _remove_made(workspace: Workspace, file: TrashedFile) -> None:
     _remove_empty_parents(target, workspace.root)
 
 
+def _return_links(workspace: Workspace, operation: Operation) -> list[str]:
+    """Links to folders, and empty folders."""
+    returned = []
+    for path, target in operation.links.items():
+        place = workspace.root / path
+        if not os.path.lexists(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(target)
+            returned.append(path)
+    for path in operation.folders:
+        (workspace.root / path).mkdir(parents=True, exist_ok=True)
+    return returned
+
+
+def _is_behind_made_link(root: Path, path: str, operation: Operation) -> bool:
+    return any(path.startswith(made + "/") and (root / made).is_symlink() for made in operation.made)
+
+
+def _link_of(target: Path) -> str | None:
+    return os.readlink(target) if target.is_symlink() else None  # noqa: PTH115  a Path would tidy it up
+
+
 def _return_files(workspace: Workspace, operation: Operation, files: list[TrashedFile]) -> None:
     by_device: dict[int, list[TrashedFile]] = {}
     for file in files:
@@ -144,7 +173,7 @@ def _return_files(workspace: Workspace, operation: Operation, files: list[Trashe
     for group in by_device.values():
         with scratch.beside(workspace.layout.scratch_dir, workspace.root / group[0].path) as folder:
             asides = [_prepared(workspace, operation, file, folder / str(n)) for n, file in enumerate(group)]
-            durable.sync_all(folder, asides)
+            durable.sync_all(folder, [aside for aside in asides if not aside.is_symlink()])
             for file, aside in zip(group, asides, strict=True):
                 target = workspace.root / file.path
                 if target.is_dir():
@@ -155,6 +184,9 @@ def _return_files(workspace: Workspace, operation: Operation, files: list[Trashe
 def _prepared(workspace: Workspace, operation: Operation, file: TrashedFile, aside: Path) -> Path:
     assert file.md5 is not None
     source = workspace.trash.place(operation) / file.kept if file.kept else workspace.cache.path(file.md5)
+    if file.link is not None:
+        aside.symlink_to(file.link)
+        return aside
     if file.kept and links.hardlink(source, aside):
         return aside
     if not links.reflink(source, aside):

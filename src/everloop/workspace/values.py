@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from everloop.workspace.traits import Traits
+
 DIRECTORY_SUFFIX = ".dir"
 
 
@@ -42,6 +44,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
         is_cached: The bytes are kept in the cache (`cache: true`); otherwise only their hash is recorded.
         is_pushed: They go to remotes as well (`push: true`).
         remote: The name of the only remote that has them; None means the one that a command means.
+        traits: What a directory has besides bytes; None when nothing is recorded.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
     is_cached: bool = True
     is_pushed: bool = True
     remote: str | None = None
+    traits: Traits | None = None
 
 
 class DvcFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,10 +124,19 @@ class Change(StrEnum):
 
 
 class AddReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `add` did: the `.dvc` files written, and those that were up to date already."""
+    """What `add` did.
+
+    Attributes:
+        added: The `.dvc` files written.
+        unchanged: Those that were up to date already.
+        flattened: Links to files that are kept as files, since they lead out of their directory: `{path: target}`.
+        left_out: Links to folders outside of their directory, of which nothing is kept: `{path: target}`.
+    """
 
     added: tuple[DvcFile, ...]
     unchanged: tuple[DvcFile, ...]
+    flattened: dict[str, str] = {}
+    left_out: dict[str, str] = {}
 
 
 class CheckoutReport(msgspec.Struct, frozen=True, kw_only=True):

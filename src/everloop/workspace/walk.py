@@ -1,6 +1,7 @@
 """List the files below a folder, and the files that describe data and pipelines in a workspace.
 
-Symbolic links are followed inside data, as DVC does, and not followed when looking for `.dvc` and `dvc.yaml` files.
+Inside data, links to files are read through and links to folders are not entered, as DVC does it; when looking for
+`.dvc` and `dvc.yaml` files no link is followed.
 """
 
 from __future__ import annotations
@@ -13,33 +14,37 @@ from pathlib import Path
 
 from everloop.errors import ConflictError, EverloopError, FailedError, InvalidError
 from everloop.workspace.ignore import NEVER_WALKED, IgnoreRules
+from everloop.workspace.traits import EXECUTABLE, Seen
 
 PIPELINE_FILE = "dvc.yaml"
 DVC_SUFFIX = ".dvc"
 _SPECIAL = NEVER_WALKED | {".dvcignore"}
 
 
-def data_files(root: Path, directory: str, rules: IgnoreRules) -> Iterator[tuple[str, os.stat_result]]:
+def data_files(
+    root: Path, directory: str, rules: IgnoreRules, seen: Seen | None = None
+) -> Iterator[tuple[str, os.stat_result]]:
     """The regular files below a directory of data, with what `stat` said, in no order.
 
     Args:
         root: The workspace.
         directory: Relative to it.
         rules: Of the `.dvcignore` files.
+        seen: Is told what there is besides bytes, and of broken links, which are passed over then.
 
     Yields:
         The path relative to the directory, posix, and its stat (of the target, for a symbolic link).
 
     Raises:
-        InvalidError: A broken link, a link to a folder above it, something that is not a file, a `.dvcignore` inside
-            the data.
+        InvalidError: A broken link, something that is not a file, a `.dvcignore` inside the data.
     """
-    above: tuple[tuple[int, int], ...] = (_identity((root / directory).stat()),)
-    waiting = [(f"{root}/{directory}", "", above)]
+    seen = seen or Seen(is_strict=True)
+    waiting = [(f"{root}/{directory}", "")]
     # Only files above the data can have patterns for it: one inside of it is refused.
     ignores = rules.ignores if rules.has_patterns_above(f"{directory}/x") else None
     while waiting:
-        folder, prefix, above = waiting.pop()
+        folder, prefix = waiting.pop()
+        is_empty = True
         # By its descriptor: the system then need not find the way to the folder again for every file in it.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -53,23 +58,29 @@ def data_files(root: Path, directory: str, rules: IgnoreRules) -> Iterator[tuple
                     is_directory = entry.is_dir()
                     if ignores is not None and ignores(f"{directory}/{relative}", is_directory=is_directory):
                         continue
+                    is_empty = False
+                    is_link = entry.is_symlink()
+                    if is_link:
+                        seen.add_link(relative, os.readlink(name, dir_fd=descriptor), leads_to_folder=is_directory)
+                    if is_directory:
+                        waiting += [] if is_link else [(f"{folder}/{name}", relative + "/")]
+                        continue
                     try:
                         found = entry.stat()
                     except OSError as error:
-                        raise _broken(f"{directory}/{relative}", f"{folder}/{name}", error) from error
-                    if is_directory:
-                        if _identity(found) in above:
-                            raise InvalidError(f"{directory}/{relative} is a link to a folder above itself")
-                        waiting.append((f"{folder}/{name}", relative + "/", (*above, _identity(found))))
-                    elif stat.S_ISREG(found.st_mode):
-                        yield relative, found
-                    else:
+                        seen.add_broken(_broken(f"{directory}/{relative}", f"{folder}/{name}", error), error)
+                        continue
+                    if not stat.S_ISREG(found.st_mode):
                         raise InvalidError(
                             f"{directory}/{relative} is neither a file nor a folder, so its bytes cannot be kept",
                             hint="remove it, or exclude it in .dvcignore",
                         )
+                    if found.st_mode & EXECUTABLE:
+                        seen.executable.append(relative)
+                    yield relative, found
         finally:
             os.close(descriptor)
+        seen.end_folder(prefix[:-1], is_empty=is_empty)
 
 
 def _refuse_ignore_file(name: str, path: str) -> None:
@@ -87,10 +98,6 @@ def _broken(path: str, place: str, error: OSError) -> EverloopError:
     return InvalidError(
         f"{path} is a link to {target!r}, which does not exist", hint="remove the link, or exclude it in .dvcignore"
     )
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
 
 
 def described_files(root: Path, dvcignore: IgnoreRules, gitignore: IgnoreRules) -> list[str]:
