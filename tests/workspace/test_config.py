@@ -28,7 +28,7 @@ def test_local_file_wins_and_paths_are_relative_to_the_file(dvc_dir: Path) -> No
     )
     config = read_config(dvc_dir, {})
     assert config.cache_dir == dvc_dir.parent.parent / "shared cache"
-    assert config.link_types == ("hardlink",)
+    assert config.link_types == ("hardlink", "symlink")
 
 
 def test_user_file_is_read(dvc_dir: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_user_file_is_read(dvc_dir: Path, tmp_path: Path) -> None:
     ("text", "named"),
     [
         ("nonsense", "config"),
-        ("[cache]\ntype = symlink\n", "symlink"),
+        ("[cache]\nshared = all\n", "cache.shared"),
         ("[core]\nhardlink_lock = true\n", "hardlink_lock"),
     ],
 )

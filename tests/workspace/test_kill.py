@@ -105,6 +105,8 @@ def prepare(workspace: Workspace, verb: str) -> None:
     (workspace.root / "d/gone").unlink()
     if verb == "undo":
         workspace.checkout(force=True)
+    if verb == "symlink":
+        (workspace.root / ".dvc/config").write_text("[cache]\n    type = symlink\n")
 
 
 def link(root: Path, verb: str) -> None:
@@ -175,7 +177,16 @@ def finish_unprotect(workspace: Workspace, _: int) -> None:
     assert workspace.status() == {}
 
 
+def finish_symlink(workspace: Workspace, _: int) -> None:
+    assert texts(workspace) == MINE
+    workspace.add(["d"])
+    assert texts(workspace) == MINE
+    assert all((workspace.root / "d" / path).is_symlink() for path in MINE)
+    assert workspace.status() == {}
+
+
 FINISH = {
+    "symlink": finish_symlink,
     "unprotect": finish_unprotect,
     "checkout": finish_checkout,
     "gc": finish_gc,

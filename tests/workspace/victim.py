@@ -17,7 +17,7 @@ from everloop.workspace.gc import Scope
 # All that changes the disk, and enough of the rest to die between the changes.
 DEADLY = (
     "open", "os.rename", "os.mkdir", "os.chmod", "os.remove", "os.rmdir", "os.link", "os.utime", "os.listdir",
-    "os.scandir", "fcntl.flock",
+    "os.scandir", "os.symlink", "fcntl.flock",
 )  # fmt: skip
 
 VERBS: dict[str, Callable[[Workspace], object]] = {
@@ -27,6 +27,7 @@ VERBS: dict[str, Callable[[Workspace], object]] = {
     "remove": lambda workspace: workspace.remove(["d"], outs=True),
     "undo": lambda workspace: workspace.undo(),
     "unprotect": lambda workspace: workspace.unprotect("d"),
+    "symlink": lambda workspace: workspace.add(["d"]),
     "part": lambda workspace: workspace.add(["d/x", "d/sub"]),
 }
 

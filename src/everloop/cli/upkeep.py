@@ -59,8 +59,11 @@ def move(source: str, target: str, as_json: bool) -> None:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("-d", "--with-deps", is_flag=True, help="Also what TARGETS depend on.")
 @click.option("-R", "--recursive", is_flag=True, help="TARGETS may be folders: all that is described below them.")
+@click.option("--no-relink", is_flag=True, help="Leave the files as they are, whatever cache.type says.")
 @json_option
-def commit(targets: tuple[str, ...], force: bool, with_deps: bool, recursive: bool, as_json: bool) -> None:
+def commit(
+    targets: tuple[str, ...], force: bool, with_deps: bool, recursive: bool, no_relink: bool, as_json: bool
+) -> None:
     """Record the workspace as it is, without running anything: data, and stages with what they have and made.
 
     TARGETS are data, .dvc files, outputs or stages; all, if none is named.
@@ -75,6 +78,7 @@ def commit(targets: tuple[str, ...], force: bool, with_deps: bool, recursive: bo
         confirm=lambda sentence: force or _agrees(f"{sentence}. Record it?"),
         with_deps=with_deps,
         recursive=recursive,
+        relink=not no_relink,
     )
     emit(done, as_json=as_json, text=[f"recorded {address}" for address in done] or "there is nothing to record")
     hint("ever status")

@@ -37,9 +37,17 @@ def init(folder: str, no_scm: bool, subdir: bool, force: bool, as_json: bool) ->
 @click.option("--no-commit", is_flag=True, help="Record the hashes only; `ever commit` takes the bytes later.")
 @click.option("-f", "--force", is_flag=True, help="Replace what lies at --out; `ever undo` brings it back.")
 @click.option("-R", "--recursive", is_flag=True, help="Each file of a folder gets a .dvc file of its own.")
+@click.option("--no-relink", is_flag=True, help="Leave the files as they are, whatever cache.type says.")
 @json_option
 def add(
-    targets: tuple[str, ...], glob: bool, out: str | None, no_commit: bool, force: bool, recursive: bool, as_json: bool
+    targets: tuple[str, ...],
+    glob: bool,
+    out: str | None,
+    no_commit: bool,
+    force: bool,
+    recursive: bool,
+    no_relink: bool,
+    as_json: bool,
 ) -> None:
     """Put files or folders under version: their bytes into the cache, a .dvc file beside them for Git.
 
@@ -55,6 +63,7 @@ def add(
         commit=not no_commit,
         force=force,
         recursive=recursive,
+        relink=not no_relink,
     )
     lines = [f"added {out.path} ({_size(out.content)})" for file in report.added for out in file.outs]
     lines += [f"{out.path} did not change" for file in report.unchanged for out in file.outs]

@@ -25,6 +25,7 @@ def commit(
     confirm: Confirm,
     with_deps: bool = False,
     recursive: bool = False,
+    relink: bool = True,
 ) -> list[str]:
     """Record the workspace as it is.
 
@@ -34,6 +35,7 @@ def commit(
         confirm: Asked for each stage and `.dvc` file that changed; data whose hash is recorded are taken silently.
         with_deps: Also what the targets depend on.
         recursive: A target may be a folder: everything that is described below it.
+        relink: Link the files to the cache where `cache.type` says hardlink or symlink.
 
     Returns:
         Addresses of what was recorded.
@@ -48,9 +50,9 @@ def commit(
         for address in _chosen(workspace, whole, targets, with_deps=with_deps, recursive=recursive):
             node = whole.nodes[address]
             if isinstance(node, Stage):
-                _commit_stage(workspace, node, confirm)
+                _commit_stage(workspace, node, confirm, relink=relink)
             else:
-                _commit_data(workspace, node, confirm)
+                _commit_data(workspace, node, confirm, relink=relink)
             committed.append(address)
         workspace.contents.save()
     return committed
@@ -86,7 +88,7 @@ def _is_below(folder: str, file: str) -> bool:
     return folder == "." or file.startswith(folder + "/")
 
 
-def _commit_data(workspace: Workspace, file: DvcFile, confirm: Confirm) -> None:
+def _commit_data(workspace: Workspace, file: DvcFile, confirm: Confirm, *, relink: bool) -> None:
     found = {out.path: workspace.change_of(out) for out in file.outs}
     gone = [path for path, change in found.items() if change is Change.DELETED]
     if gone:
@@ -94,11 +96,11 @@ def _commit_data(workspace: Workspace, file: DvcFile, confirm: Confirm) -> None:
     changed = [path for path, change in found.items() if change in (Change.MODIFIED, Change.NEW)]
     if changed:
         _require(confirm, f"{', '.join(changed)} of {file.path} changed")
-        workspace.add(changed)
-    workspace.commit([out.path for out in file.outs if out.is_cached and out.path not in changed])
+        workspace.add(changed, relink=relink)
+    workspace.commit([out.path for out in file.outs if out.is_cached and out.path not in changed], relink=relink)
 
 
-def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm) -> None:
+def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm, *, relink: bool) -> None:
     path = workspace.root / lockfile.path_for(stage.file)
     difference = changes.compare(workspace, stage, lockfile.read(path).get(stage.name))
     gone = [name for name, change in {**difference.deps, **difference.outs}.items() if change is Change.DELETED]
@@ -108,7 +110,7 @@ def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm) -> None:
     if difference.inputs_changed or outs_changed:
         said = changes.sentences(stage, difference) + changes.out_sentences(difference)
         _require(confirm, f"stage {stage.address} would be recorded without running it: {'; '.join(said)}")
-    kept = workspace.commit([out.path for out in stage.outs if out.is_cached])
+    kept = workspace.commit([out.path for out in stage.outs if out.is_cached], relink=relink)
     for out in stage.outs:
         if out.is_cached:
             workspace.keep_out_of_git(out.path)

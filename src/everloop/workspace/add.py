@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
 
 
-def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True) -> AddReport:
+def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True, relink: bool = True) -> AddReport:
     """Add the paths; see `Workspace.add`."""
     existing = workspace.dvc_files()
     made = targets.made_by_stages(workspace)
@@ -38,11 +38,12 @@ def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True) -> A
             whole.append(path)
     _refuse_tracked_by_git(workspace.root, whole)
     with workspace.locked(), workspace.claimed(writes=[*whole, *parts]):
-        contents = workspace.commit(whole) if commit else _measured(workspace, whole)
+        contents = workspace.commit(whole, relink=relink) if commit else _measured(workspace, whole)
         reports = [_record(workspace, path, contents[path], existing) for path in whole]
         flattened, left_out = _not_kept(workspace, [(file.outs[0], [file.outs[0].path]) for file, _ in reports])
         for out, inner in parts.items():
-            reports.append(part.update(workspace, _file_of(out, existing), out, inner, commit=commit))
+            file = _file_of(out, existing)
+            reports.append(part.update(workspace, file, out, inner, commit=commit, relink=relink))
             also = _not_kept(workspace, [(reports[-1][0].outs[0], inner)])
             flattened, left_out = flattened | also[0], left_out | also[1]
         stage(workspace, [file.path for file, is_new in reports if is_new])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from everloop.workspace.cache import Cache
 from everloop.workspace.protect import unprotect
 from everloop.workspace.traits import EXECUTABLE, NONE, Seen, Traits, end_of, fitting, parents, stays_inside
 
@@ -111,7 +112,7 @@ def make_links(folder: Path, arrangement: Arrangement) -> None:
         place.symlink_to(target)
 
 
-def finish(target: Path, arrangement: Arrangement, scratch_dir: Path) -> None:
+def finish(target: Path, arrangement: Arrangement, scratch_dir: Path, cache: Cache) -> None:
     """Make the empty folders, and mark the files that were right already."""
     for path in arrangement.empty:
         (target / path).mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ def finish(target: Path, arrangement: Arrangement, scratch_dir: Path) -> None:
         found = place.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             # The mode is that of the cache's object, too.
-            unprotect(place, scratch_dir)
+            unprotect(place, scratch_dir, cache)
         place.chmod(place.stat().st_mode | EXECUTABLE)
 
 

@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ Source = tuple[str, Identity]
 _READ_ONLY = 0o444
 _WRITABLE = 0o222
 _EXECUTABLE = 0o111
+_SHARED_FOLDER = 0o2775
 _INCOMING = "everloop-incoming"
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 # Each batch waits for the disk once; a larger one gains little and leaves more work to repeat after a crash.
@@ -48,8 +50,9 @@ _STAMP_AGE_NS = 40 * CLOCK_TICK_NS
 class Cache:
     """The objects below one folder."""
 
-    def __init__(self, root: Path, link_types: Sequence[str]) -> None:
+    def __init__(self, root: Path, link_types: Sequence[str], *, is_shared: bool = False) -> None:
         self.root = root
+        self.is_shared = is_shared
         self.link_types = tuple(link_types)
         self.can_reflink = "reflink" in self.link_types
         self._objects = f"{root}/files/md5"
@@ -61,6 +64,24 @@ class Cache:
     def place(self, md5: str) -> str:
         """The same as text, which is ten times faster to make."""
         return f"{self._objects}/{md5[:2]}/{md5[2:]}"
+
+    def object_of(self, target: str) -> str | None:
+        """The id of the object that a symbolic link's target is the place of; None for every other target."""
+        for prefix in self._prefixes:
+            if target.startswith(prefix):
+                md5 = target[len(prefix) :].replace("/", "", 1)
+                return md5 if hashing.is_md5(md5) else None
+        return None
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder in the cache, for the group to write in when the cache is shared."""
+        if not self.is_shared:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            folder.chmod(_SHARED_FOLDER)
 
     def has(self, md5: str) -> bool:
         """Whether the object is there; of a directory, only its listing."""
@@ -133,19 +154,28 @@ class Cache:
             raise corrupt(path)
         return hashing.decode_directory(encoded, str(path))
 
+    @cached_property
+    def _prefixes(self) -> tuple[str, ...]:
+        """How the places of objects may begin: as the configuration spells it, and as the system does."""
+        return tuple(dict.fromkeys((f"{self._objects}/", f"{os.path.realpath(self._objects)}/")))
+
     @contextmanager
-    def incoming(self) -> Iterator[Incoming]:
-        """Take objects in. They are durable when the block ends well; else what was not finished is removed."""
+    def incoming(self, *, may_link: bool = True) -> Iterator[Incoming]:
+        """Take objects in. They are durable when the block ends well; else what was not finished is removed.
+
+        Args:
+            may_link: Files may get a second name in the cache, read-only, where `cache.type` says so.
+        """
         folder = self.root / _INCOMING
-        folder.mkdir(parents=True, exist_ok=True)
+        self.make_folder(folder)
         _remove_leftovers(folder)
         own = folder / os.urandom(8).hex()
-        own.mkdir()
+        self.make_folder(own)
         descriptor = os.open(own, os.O_RDONLY)
         try:
             # Held as long as this process lives, so that others know which folders a crash has left behind.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            batch = Incoming(self, own)
+            batch = Incoming(self, own, may_link=may_link)
             yield batch
             batch.finish()
         finally:
@@ -160,8 +190,9 @@ class Incoming:
     them their final names.
     """
 
-    def __init__(self, cache: Cache, folder: Path) -> None:
+    def __init__(self, cache: Cache, folder: Path, *, may_link: bool = True) -> None:
         self._cache = cache
+        self._may_link = may_link
         self._folder = os.fspath(folder)
         self._n_waiting = 0
         self._touched: set[str] = set()
@@ -267,7 +298,7 @@ class Incoming:
         folders = [f"{self._folder}/{prefix}" for prefix in waiting]
         objects = [f"{self._folder}/{prefix}/{name}" for prefix, names in waiting.items() for name in names]
         durable.sync_all(self._folder, [*objects, *folders])
-        self._cache.path("").mkdir(parents=True, exist_ok=True)
+        self._cache.make_folder(self._cache.path(""))
         for prefix, names in waiting.items():
             if not self._move_folder(prefix):
                 self._move_objects(prefix, names)
@@ -278,6 +309,8 @@ class Incoming:
         """Give all objects of a folder their names at once; False where the cache has such a folder."""
         if prefix in self._folders:
             return False
+        if self._cache.is_shared:
+            os.chmod(f"{self._folder}/{prefix}", _SHARED_FOLDER)  # noqa: PTH101
         try:
             os.rename(f"{self._folder}/{prefix}", self._cache.place(prefix))  # noqa: PTH104
         except OSError as error:
@@ -289,7 +322,7 @@ class Incoming:
 
     def _move_objects(self, prefix: str, names: Iterable[str]) -> None:
         folder = self._cache.place(prefix)
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        self._cache.make_folder(Path(folder))
         for name in names:
             os.rename(f"{self._folder}/{prefix}/{name}", f"{folder}{name}")  # noqa: PTH104  a Path costs more
         os.rmdir(f"{self._folder}/{prefix}")  # noqa: PTH106
@@ -365,9 +398,10 @@ class Incoming:
         for link_type in self._cache.link_types:
             if link_type == "reflink" and self._cache.reflink(path, aside):
                 return aside
-            if link_type == "hardlink" and _can_be_protected(path) and links.hardlink(_real(path), aside):
+            may_link = self._may_link and link_type == "hardlink" and _can_be_protected(path)
+            if may_link and links.hardlink(_real(path), aside):
                 return aside
-            if link_type == "copy":
+            if link_type in ("copy", "symlink"):
                 return None
         return None
 

@@ -1,6 +1,6 @@
 """Make paths of the workspace hold what their records say, out of the cache.
 
-Every byte is verified against its hash on the way; only a hard link to the very file that was verified before is not
+Every byte is verified against its hash on the way; only a link to the very file that was verified before is not
 read again. What is in the way is overwritten only when the cache has it too,
 unless forced.
 """
@@ -13,7 +13,7 @@ import shutil
 import stat
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
         remove: Paths below the out.
         replaced: What lies now where something is written or removed, `{path below the out: md5}`.
         arrangement: What else the record says of a directory.
+        is_remade: The bytes are right already; only the way in which files share them with the cache changes.
         linked: Links that are in the listing, as a file with the bytes of its target: `{path below the out: md5}`.
     """
 
@@ -55,6 +56,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     replaced: dict[str, str] = {}
     arrangement: Arrangement = Arrangement()
     linked: dict[str, str] = {}
+    is_remade: bool = False
 
 
 def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> CheckoutReport:
@@ -158,7 +160,7 @@ def _carry_out(workspace: Workspace, plan: _Plan) -> None:
             (scratch / "tree").mkdir()
             written = _write(workspace, plan, scratch / "tree", list(plan.write))
             arrangement.make_links(scratch / "tree", plan.arrangement)
-            arrangement.finish(scratch / "tree", plan.arrangement, workspace.layout.scratch_dir)
+            arrangement.finish(scratch / "tree", plan.arrangement, workspace.layout.scratch_dir, workspace.cache)
             # Nothing was there, so the whole of it appears at once.
             (scratch / "tree").rename(target)
         else:
@@ -166,6 +168,8 @@ def _carry_out(workspace: Workspace, plan: _Plan) -> None:
             written = _write(workspace, plan, scratch, names)
             # What replaces something must be on the disk before; a new file that a power cut takes is made again.
             durable.sync_all(scratch, [scratch / name for name in names])
+            if plan.is_remade:
+                _require_same(workspace, plan)
             for path in plan.remove:
                 _remove(target, path)
             if plan.content.is_directory:
@@ -176,10 +180,44 @@ def _carry_out(workspace: Workspace, plan: _Plan) -> None:
             arrangement.make_links(scratch / "links", plan.arrangement)
             for path in plan.arrangement.links:
                 _put_in_place(scratch / "links" / path, target / path)
-            arrangement.finish(target, plan.arrangement, workspace.layout.scratch_dir)
+            arrangement.finish(target, plan.arrangement, workspace.layout.scratch_dir, workspace.cache)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _remember(workspace, plan, written)
+
+
+def remake(workspace: Workspace, path: str, content: Content, files: Mapping[str, str]) -> None:
+    """Make files that are right already anew out of the cache, linked as `cache.type` says now.
+
+    Args:
+        workspace: Locked by the caller.
+        path: Of the data.
+        content: What is there.
+        files: Which files of it, `{path below it: md5}`; a file that is no directory is "".
+
+    Raises:
+        ConflictError: The data changed meanwhile; they stay.
+        FailedError: A cache object is damaged; the files stay.
+    """
+    executable = frozenset(workspace.contents.seen(path).executable)
+    plan = _Plan(
+        out=Out(path=path, content=content),
+        content=content,
+        write=dict(files),
+        remove=[],
+        arrangement=Arrangement(executable=executable),
+        is_remade=True,
+    )
+    _carry_out(workspace, plan)
+
+
+def _require_same(workspace: Workspace, plan: _Plan) -> None:
+    held = workspace.contents.measure(plan.out.path)
+    if held is None or held.md5 != plan.content.md5:
+        raise ConflictError(
+            f"{plan.out.path} changed while it was linked to the cache, so it stays as it is",
+            hint="try again when nothing writes to it",
+        )
 
 
 def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]) -> Listing:
@@ -252,6 +290,8 @@ def _materialise(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> 
     for link_type in cache.link_types:
         if link_type == "hardlink" and not is_executable and links.hardlink(source, aside):
             return *identity(os.stat(aside)), False  # noqa: PTH116  a Path for each file costs more than its stat
+        if link_type == "symlink" and not is_executable and links.symlink(source, aside):
+            return *identity(os.stat(aside)), False  # noqa: PTH116
         if link_type == "reflink" and cache.reflink(source, aside):
             _verify(cache, md5, aside)
             return *_finish(aside, is_executable=is_executable), True

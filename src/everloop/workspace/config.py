@@ -15,8 +15,7 @@ from everloop.errors import InvalidError
 from everloop.workspace.configuration import level_files, read_sections
 
 DEFAULT_LINK_TYPES: tuple[str, ...] = ("reflink", "copy")
-_SUPPORTED_LINK_TYPES = ("reflink", "hardlink", "copy")
-_DVC_LINK_TYPES = (*_SUPPORTED_LINK_TYPES, "symlink")
+_LINK_TYPES = ("reflink", "hardlink", "symlink", "copy")
 
 
 class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,11 +24,13 @@ class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         cache_dir: Where the cache lies; absolute.
         link_types: The ways to link a file to it; the first that works is taken.
+        is_shared: The group may write to the cache, too (`cache.shared = group`).
         is_autostaged: Files that describe data are handed to Git's index when they change (`core.autostage`).
     """
 
     cache_dir: Path
     link_types: tuple[str, ...] = DEFAULT_LINK_TYPES
+    is_shared: bool = False
     is_autostaged: bool = False
 
 
@@ -45,35 +46,37 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
     """
     cache_dir = dvc_dir / "cache"
     link_types = DEFAULT_LINK_TYPES
-    is_autostaged = False
+    is_autostaged = is_shared = False
     for path in level_files(dvc_dir, environment).values():
         sections = read_sections(path)
         if "dir" in sections.get("cache", {}):
             cache_dir = Path(sections["cache"]["dir"])
         if "type" in sections.get("cache", {}):
             link_types = _link_types(path, sections["cache"]["type"])
+        if "shared" in sections.get("cache", {}):
+            is_shared = _is_group(path, sections["cache"]["shared"])
         is_autostaged = _is_true(sections.get("core", {}).get("autostage"), otherwise=is_autostaged)
         if _is_true(sections.get("core", {}).get("hardlink_lock"), otherwise=False):
             raise InvalidError(
                 f"{path}: core.hardlink_lock is not supported: Everloop locks the workspace with flock",
                 hint="unset it: dvc config --unset core.hardlink_lock",
             )
-    return WorkspaceConfig(cache_dir=cache_dir, link_types=link_types, is_autostaged=is_autostaged)
+    return WorkspaceConfig(cache_dir=cache_dir, link_types=link_types, is_shared=is_shared, is_autostaged=is_autostaged)
 
 
 def _is_true(value: str | None, *, otherwise: bool) -> bool:
     return otherwise if value is None else value.lower() in ("true", "yes", "on", "1")
 
 
+def _is_group(path: Path, value: str) -> bool:
+    if value.lower() != "group":
+        raise InvalidError(f"{path}: cache.shared {value!r} is not known: it can only be 'group'")
+    return True
+
+
 def _link_types(path: Path, value: str) -> tuple[str, ...]:
     asked = tuple(part.strip().lower() for part in value.split(","))
     for link_type in asked:
-        if link_type not in _DVC_LINK_TYPES:
-            raise InvalidError(f"{path}: cache.type {link_type!r} is not one of {', '.join(_DVC_LINK_TYPES)}")
-    usable = tuple(link_type for link_type in asked if link_type in _SUPPORTED_LINK_TYPES)
-    if not usable:
-        raise InvalidError(
-            f"{path}: cache.type {value!r} is not supported alone; found no other type to fall back to",
-            hint='add one of reflink, hardlink, copy: dvc config cache.type "symlink,copy"',
-        )
-    return usable
+        if link_type not in _LINK_TYPES:
+            raise InvalidError(f"{path}: cache.type {link_type!r} is not one of {', '.join(_LINK_TYPES)}")
+    return asked

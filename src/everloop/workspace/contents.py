@@ -85,8 +85,15 @@ class Contents:
         traits = self._looked(path)[1]
         return None if traits == NONE else traits
 
-    def seen(self, path: str) -> Seen:
-        """The same in full, with what cannot be recorded; of a file or a link its own traits, under the name ""."""
+    def seen(self, path: str, *, anew: bool = False) -> Seen:
+        """The same in full, with what cannot be recorded; of a file or a link its own traits, under the name "".
+
+        Args:
+            path: Relative to the root.
+            anew: Look again, also where a directory was looked at before.
+        """
+        if anew:
+            self._seen.pop(path, None)
         return self._looked(path)[0]
 
     def keep(self, path: str, incoming: Incoming) -> Content:
@@ -173,7 +180,7 @@ class Contents:
 
     def _walk(self, path: str) -> tuple[Listing, int]:
         started_ns = time.time_ns()
-        seen = Seen()
+        seen = Seen(self._cache.object_of)
         listing = Listing.of(walk.data_files(self._root, path, self._dvcignore, seen))
         self._seen[path] = (seen, seen.traits(listing.names))
         return listing, started_ns
@@ -182,7 +189,7 @@ class Contents:
         place = Path(self._place(path))
         if path not in self._seen and place.is_dir() and not place.is_symlink():
             self._walk(path)
-        return self._seen.get(path) or (Seen.of_file(place), NONE)
+        return self._seen.get(path) or (Seen.of_file(place, self._cache.object_of), NONE)
 
     def _unchanged(self, path: str, listing: Listing, incoming: Incoming | None) -> str | None:
         md5 = self._state.directory(path, listing.digest())

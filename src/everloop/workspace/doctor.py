@@ -67,7 +67,11 @@ def link_types(workspace: Workspace) -> list[str]:
     working = []
     try:
         probe.write_bytes(b"probe")
-        for name, link in (("reflink", links.reflink), ("hardlink", links.hardlink)):
+        for name, link in (
+            ("reflink", links.reflink),
+            ("hardlink", links.hardlink),
+            ("symlink", links.symlink),
+        ):
             if link(probe, clone):
                 working.append(name)
             clone.unlink(missing_ok=True)
@@ -80,7 +84,7 @@ def link_types(workspace: Workspace) -> list[str]:
 def _cache(workspace: Workspace) -> list[Finding]:
     cache = workspace.cache
     working = link_types(workspace)
-    usable = [name for name in cache.link_types if name in working or name == "symlink"]
+    usable = [name for name in cache.link_types if name in working]
     wanted = ",".join(cache.link_types)
     return [
         Finding(name="cache", verdict=Verdict.GOOD, text=str(cache.root)),

@@ -220,7 +220,10 @@ def _needed_by_all(
     needed: set[str] = set()
     n_revisions = 0
     for each in (workspace, *(workspace.open(path) for path in scope.projects)):
-        needed |= needed_objects(each.outs(), listing, allow_missing=allow_missing)
+        outs = each.outs()
+        needed |= needed_objects(outs, listing, allow_missing=allow_missing)
+        # A file that is a link into the cache is nowhere else, whatever the records say now.
+        needed.update(md5 for out in outs for md5 in each.contents.seen(out.path, anew=True).objects.values())
         revisions = _revisions(each, scope, is_own=each is workspace)
         n_revisions += len(revisions)
         needed |= needed_objects(_outs(each, revisions), listing, allow_missing=allow_missing)

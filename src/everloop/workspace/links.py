@@ -1,4 +1,4 @@
-"""Bring the bytes of one file to another place: shared blocks (reflink), a second name (hardlink), or a copy.
+"""Bring the bytes of one file to another place: shared blocks (reflink), a second name (hardlink), a symbolic link.
 
 Each kind either makes the whole file or none. Leaves verifying, modes and final names to the callers.
 """
@@ -32,6 +32,17 @@ def hardlink(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> 
     """Make `target` a second name of `source`; False where the filesystem cannot, or they lie on different ones."""
     try:
         os.link(source, target)
+    except OSError as error:
+        if error.errno not in _CANNOT_SHARE:
+            raise
+        return False
+    return True
+
+
+def symlink(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> bool:
+    """Make `target` a symbolic link to `source`; False where the filesystem knows none."""
+    try:
+        os.symlink(source, target)  # noqa: PTH211  the paths may be plain text
     except OSError as error:
         if error.errno not in _CANNOT_SHARE:
             raise

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def update(
-    workspace: Workspace, file: DvcFile, directory: str, paths: Sequence[str], *, commit: bool = True
+    workspace: Workspace,
+    file: DvcFile,
+    directory: str,
+    paths: Sequence[str],
+    *,
+    commit: bool = True,
+    relink: bool = True,
 ) -> tuple[DvcFile, bool]:
     """Take what lies at the paths now into the directory's record.
 
@@ -31,6 +37,7 @@ def update(
         file: The `.dvc` file that has the directory.
         directory: The tracked directory.
         paths: Below it; one that is gone from the disk goes from the record.
+        relink: As in `Workspace.add`.
         commit: Must be True: without its objects nobody could tell what the rest of the directory holds.
 
     Returns:
@@ -53,7 +60,7 @@ def update(
     after = dict(before)
     _refuse_behind_links(workspace, directory, paths)
     present = [path for path in paths if not _is_folder_link(workspace, path) and (workspace.root / path).exists()]
-    workspace.commit(present)
+    workspace.commit(present, relink=relink)
     names = {path: path.removeprefix(directory + "/") for path in paths}
     for path, name in names.items():
         _apply(workspace, after, name, path, whole.traits or NONE)

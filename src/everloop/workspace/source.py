@@ -223,7 +223,7 @@ def _recorded_at(history: History, commit: str) -> list[Out]:
 
 def _own_cache(root: Path) -> Cache:
     config = read_config(root / ".dvc")
-    return Cache(config.cache_dir, config.link_types)
+    return Cache(config.cache_dir, config.link_types, is_shared=config.is_shared)
 
 
 def _settings(history: History, commit: str, stack: ExitStack) -> Path | None:

@@ -8,7 +8,7 @@ Leaves making them on the disk to `arrangement.py` and the text of the record to
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,10 @@ from everloop.errors import EverloopError, InvalidError
 _MANY_EXECUTABLE = 100
 _LONGEST_CHAIN = 40
 EXECUTABLE = 0o111
+
+
+# The id of the object of the cache that a link's target is the place of.
+ObjectOf = Callable[[str], str | None]
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +59,19 @@ class Seen:
         folder_links: Those of them that lead to folders, which no walk enters.
         empty: Folders without a file, a folder or a link.
         broken: What is wrong with links that lead nowhere.
+        objects: Files that are links into the cache, `{path: id of the object}`; they are no links of the user's.
     """
 
-    def __init__(self, *, is_strict: bool = False) -> None:
+    def __init__(self, object_of: ObjectOf | None = None, *, is_strict: bool = False) -> None:
         """Nothing was met yet.
 
         Args:
+            object_of: Gives the object of the cache that a link's target is; None when it is something else.
             is_strict: A broken link is an error at once.
         """
+        self._object_of = object_of
         self._is_strict = is_strict
+        self.objects: dict[str, str] = {}
         self.broken: list[InvalidError] = []
         self.executable: list[str] = []
         self.links: dict[str, str] = {}
@@ -71,9 +79,9 @@ class Seen:
         self.empty: list[str] = []
 
     @classmethod
-    def of_file(cls, place: Path) -> Seen:
+    def of_file(cls, place: Path, object_of: ObjectOf | None = None) -> Seen:
         """Of one file, or of a link to whatever; nothing when there is none."""
-        seen = cls()
+        seen = cls(object_of)
         if place.is_symlink():
             # A Path would tidy the target up.
             seen.add_link("", os.readlink(place), leads_to_folder=place.is_dir())  # noqa: PTH115
@@ -83,6 +91,10 @@ class Seen:
 
     def add_link(self, path: str, target: str, *, leads_to_folder: bool) -> None:
         """Note a link."""
+        md5 = self._object_of(target) if self._object_of is not None else None
+        if md5 is not None:
+            self.objects[path] = md5
+            return
         self.links[path] = target
         if leads_to_folder:
             self.folder_links.add(path)

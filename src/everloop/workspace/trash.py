@@ -195,7 +195,7 @@ class Trash:
         if own.stat().st_dev != self._cache.root.stat().st_dev:
             # A rename must not cross to another filesystem.
             place = self._cache.root / "everloop-trash" / own.name
-            place.mkdir(parents=True)
+            self._cache.make_folder(place)
         ordered = sorted(objects, key=lambda md5: not md5.endswith(".dir"))
         operation = Operation(
             id=own.name,

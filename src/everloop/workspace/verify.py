@@ -178,7 +178,7 @@ def _required(done: parallel.Done[str, _Checked | None]) -> _Checked | None:
 
 def _moved_aside(cache: Cache, checked: _Checked, paths: Iterable[str]) -> CorruptObject:
     folder = cache.root / QUARANTINE
-    folder.mkdir(exist_ok=True)
+    cache.make_folder(folder)
     target = folder / f"{checked.md5}-{time.time_ns()}"
     cache.path(checked.md5).replace(target)
     return CorruptObject(md5=checked.md5, found=checked.found, moved_to=str(target), paths=tuple(paths))

@@ -67,7 +67,7 @@ class WorkingTree:
     @cached_property
     def cache(self) -> Cache:
         """The cache that the configuration names."""
-        return Cache(self.config.cache_dir, self.config.link_types)
+        return Cache(self.config.cache_dir, self.config.link_types, is_shared=self.config.is_shared)
 
     @cached_property
     def contents(self) -> Contents:

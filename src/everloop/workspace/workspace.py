@@ -19,6 +19,7 @@ from everloop.workspace import diff as diff_verb
 from everloop.workspace import gc as gc_verb
 from everloop.workspace import install as install_verb
 from everloop.workspace import move as move_verb
+from everloop.workspace import relink as relink_verb
 from everloop.workspace import remove as remove_verb
 from everloop.workspace import status as status_verb
 from everloop.workspace import targets as targets_of
@@ -105,6 +106,7 @@ class Workspace(WorkingTree):
         commit: bool = True,
         force: bool = False,
         recursive: bool = False,
+        relink: bool = True,
     ) -> AddReport:
         """Put files and directories under version; a path inside a tracked directory changes that entry alone.
 
@@ -118,6 +120,7 @@ class Workspace(WorkingTree):
             commit: False records the hashes only; the cache gets the bytes with a later commit.
             force: Replace what lies at `out`; it goes into the trash.
             recursive: Each file of a directory gets a record of its own.
+            relink: Link the files to the cache where `cache.type` says hardlink or symlink.
 
         Raises:
             NotFoundError: A target does not exist, or a pattern matches nothing.
@@ -133,7 +136,7 @@ class Workspace(WorkingTree):
             paths = targets_of.matching(self, paths)
         if recursive:
             paths = targets_of.taken_apart(self, paths)
-        return add(self, paths, commit=commit)
+        return add(self, paths, commit=commit, relink=relink)
 
     def remove(self, targets: Iterable[str | os.PathLike[str]], *, outs: bool = False) -> list[DvcFile]:
         """Take data out of version: remove their `.dvc` files and `.gitignore` entries.
@@ -345,17 +348,23 @@ class Workspace(WorkingTree):
         )
 
     def unprotect(self, path: str) -> None:
-        """Turn second names of cache objects (`cache.type` hardlink) into files of their own, which can be written."""
-        unprotect(self.root / path, self.layout.scratch_dir)
+        """Turn links to cache objects (`cache.type` hardlink, symlink) into files of their own that can be written."""
+        unprotect(self.root / path, self.layout.scratch_dir, self.cache)
 
-    def commit(self, paths: Iterable[str]) -> dict[str, Content]:
+    def commit(self, paths: Iterable[str], *, relink: bool = True) -> dict[str, Content]:
         """Take the bytes of paths into the cache, durably, without writing any record of it.
+
+        Args:
+            paths: Relative to the root.
+            relink: Link the files to the cache where `cache.type` says hardlink or symlink.
 
         Raises: as `add`.
         """
         with self.locked():
-            with self.cache.incoming() as incoming:
+            with self.cache.incoming(may_link=relink) as incoming:
                 kept = {path: self.contents.keep(path, incoming) for path in paths}
+            if relink and "symlink" in self.cache.link_types:
+                relink_verb.relink(self, kept)
             # Only now: the memory must not promise objects that a crash has kept from their final names.
             self.contents.save()
         return kept
