@@ -126,7 +126,10 @@ def _meaning(workspace: Workspace, targets: tuple[str, ...], words: dict[str, An
     if targets:
         where = str(Path.cwd())
         wanted = [
-            str(workspace.root / path) for path in data_targets(workspace, targets, where, with_deps=words["with_deps"])
+            str(workspace.root / path)
+            for path in data_targets(
+                workspace, targets, where, with_deps=words["with_deps"], recursive=words["recursive"]
+            )
         ]
     return {
         "targets": wanted,

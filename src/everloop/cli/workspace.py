@@ -11,8 +11,9 @@ import click
 from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option, say
 from everloop.cli.remotes import show_cloud_status, transfer_options
+from everloop.pipelines import data_targets
 from everloop.pipelines import status as status_of_all
-from everloop.workspace import Content, Workspace
+from everloop.workspace import CheckoutReport, Content, Workspace
 
 
 @click.command()
@@ -107,21 +108,51 @@ def status(targets: tuple[str, ...], cloud: bool, quiet: bool, no_updates: bool,
 @click.option("-f", "--force", is_flag=True, help="Overwrite changes that are nowhere else.")
 @click.option("--rev", metavar="REV", help="Put back the data of a Git revision; the records stay as they are.")
 @click.option("--allow-missing", is_flag=True, help="Pass over data that are not in the cache.")
+@click.option("-d", "--with-deps", is_flag=True, help="Also the data that TARGETS are made from.")
+@click.option("-R", "--recursive", is_flag=True, help="A folder means all data below it.")
+@click.option("--relink", is_flag=True, help="Link files that are right to the cache as cache.type says now.")
+@click.option("--summary", is_flag=True, help="Print only how many files changed.")
 @json_option
-def checkout(targets: tuple[str, ...], force: bool, rev: str | None, allow_missing: bool, as_json: bool) -> None:
+def checkout(
+    targets: tuple[str, ...],
+    force: bool,
+    rev: str | None,
+    allow_missing: bool,
+    with_deps: bool,
+    recursive: bool,
+    relink: bool,
+    summary: bool,
+    as_json: bool,
+) -> None:
     """Put versioned files back in place, as the .dvc files and dvc.lock say.
+
+    TARGETS are data, .dvc files, stages, or paths inside a tracked folder.
 
     \b
     Example:
       ever checkout data/flights
       ever checkout --rev v1.0 data/flights
+      ever config cache.type hardlink && ever checkout --relink
     """
     workspace = open_workspace()
-    report = workspace.checkout(_absolute(targets) or None, force=force, rev=rev, allow_missing=allow_missing)
+    meant = data_targets(workspace, targets, Path.cwd(), with_deps=with_deps, recursive=recursive)
+    report = workspace.checkout(
+        meant or None, force=force, rev=rev, allow_missing=allow_missing, recursive=recursive, relink=relink
+    )
     lines = [f"restored {path}" for path in report.restored]
     lines += [f"passed over {path}, which is not whole in the cache" for path in report.missing]
+    lines += [f"linked {path} anew" for path in report.relinked]
+    if summary:
+        lines = [_counted(report)]
     emit(report, as_json=as_json, text=lines or "nothing to restore")
     hint("ever add DATA (keep the older data), or ever checkout (back to the records)" if rev else "ever status")
+
+
+def _counted(report: CheckoutReport) -> str:
+    """The sentence of `dvc checkout --summary`."""
+    counts = {"modified": report.n_modified, "added": report.n_added, "deleted": report.n_deleted}
+    parts = [f"{count} file{'s' if count > 1 else ''} {kind}" for kind, count in counts.items() if count]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "No changes."
 
 
 def _absolute(targets: tuple[str, ...]) -> list[str]:

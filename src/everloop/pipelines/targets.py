@@ -16,7 +16,12 @@ from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 
 
 def data_targets(
-    workspace: Workspace, words: Iterable[str], folder: str | os.PathLike[str] | None = None, *, with_deps: bool = False
+    workspace: Workspace,
+    words: Iterable[str],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    with_deps: bool = False,
+    recursive: bool = False,
 ) -> list[str]:
     """The paths of data that words mean, relative to the root; a word that means no stage is taken for a path.
 
@@ -25,6 +30,7 @@ def data_targets(
         words: Names or addresses of stages, `dvc.yaml` files (all of their stages), paths.
         folder: What paths are relative to; None means the root.
         with_deps: Also all data that these are made from, directly or not.
+        recursive: A folder is left as it is: it means what lies below it, and that alone.
 
     Raises:
         InvalidError: A file is malformed, or a path lies outside of the workspace.
@@ -35,7 +41,8 @@ def data_targets(
     connected: Graph | None = None
     for word in words:
         path = workspace.relative(os.path.join(folder, word) if folder else word)  # noqa: PTH118
-        if not with_deps and (path in known or path.endswith(DVC_SUFFIX)):
+        is_folder = recursive and path not in known and (workspace.root / path).is_dir()
+        if is_folder or (not with_deps and (path in known or path.endswith(DVC_SUFFIX))):
             found[path] = None
             continue
         connected = connected or graph.load(workspace)

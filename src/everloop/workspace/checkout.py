@@ -88,7 +88,14 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
     for plan in plans:
         _carry_out(workspace, plan)
     workspace.contents.save()
-    return CheckoutReport(restored=tuple(plan.out.path for plan in plans), unchanged=tuple(unchanged))
+    written = [path in plan.replaced for plan in plans for path in (*plan.write, *plan.linked)]
+    return CheckoutReport(
+        restored=tuple(plan.out.path for plan in plans),
+        unchanged=tuple(unchanged),
+        n_added=written.count(False),
+        n_modified=written.count(True) + sum(len(plan.arrangement.to_mark) for plan in plans),
+        n_deleted=sum(len(plan.remove) for plan in plans),
+    )
 
 
 def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]) -> _Plan | None:

@@ -58,7 +58,7 @@ def relink(workspace: Workspace, data: Mapping[str, Content]) -> list[str]:
 def _wrong(workspace: Workspace, path: str, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if not files:
         return
-    seen = workspace.contents.seen(path)
+    seen = workspace.contents.seen(path, anew=True)
     executable = set(seen.executable)
     target = workspace.root / path
     wanted = _wanted(workspace, target, next(iter(files.values())))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from everloop.errors import NotFoundError
 from everloop.workspace import dvcfile
+from everloop.workspace.traits import NONE
 from everloop.workspace.values import Content, Out, Revision
 from everloop.workspace.walk import DVC_SUFFIX
 
@@ -57,11 +58,16 @@ def meant(
     outs = list(unique.values())
     if targets is None:
         return outs, unreadable
+    return select(outs, without_records(workspace, targets), read, recursive=recursive, glob=glob), unreadable
+
+
+def without_records(workspace: Workspace, targets: Iterable[str]) -> list[str]:
+    """The targets, with the data of `.dvc` files in the place of these."""
     paths: list[str] = []
     for target in targets:
         is_record = target.endswith(DVC_SUFFIX) and (workspace.root / target).is_file()
         paths += [out.path for out in dvcfile.read(workspace.root, target).outs] if is_record else [target]
-    return select(outs, paths, read, recursive=recursive, glob=glob), unreadable
+    return paths
 
 
 def select(
@@ -108,15 +114,17 @@ def _parts(known: list[Out], target: str, read: ReadDirectory) -> list[Out]:
         if not target.startswith(out.path + "/") or out.content is None or not out.content.is_directory:
             continue
         inner = target.removeprefix(out.path + "/")
+        files = read(out)
+        executable = (out.traits or NONE).executables(files)
         parts += [
             Out(
                 path=f"{out.path}/{path}",
-                content=Content(md5=md5, size_bytes=0),
+                content=Content(md5=md5, size_bytes=0, is_executable=path in executable),
                 is_cached=out.is_cached,
                 is_pushed=out.is_pushed,
                 remote=out.remote,
             )
-            for path, md5 in read(out).items()
+            for path, md5 in files.items()
             if path == inner or path.startswith(inner + "/")
         ]
     return parts

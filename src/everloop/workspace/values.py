@@ -140,11 +140,25 @@ class AddReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckoutReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `checkout` did: paths of outs that were restored, that were right already, or are not in the cache."""
+    """What `checkout` did.
+
+    Attributes:
+        restored: Paths of data that were restored.
+        unchanged: Those that were right already.
+        missing: Those that are not whole in the cache.
+        relinked: Those of which files are linked to the cache in another way now.
+        n_added: Files that are there now and were not.
+        n_modified: Files that were replaced.
+        n_deleted: Files that are gone.
+    """
 
     restored: tuple[str, ...]
     unchanged: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    relinked: tuple[str, ...] = ()
+    n_added: int = 0
+    n_modified: int = 0
+    n_deleted: int = 0
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError
-from everloop.workspace import datastatus, initialise, routes
+from everloop.workspace import datastatus, initialise, routes, selection
 from everloop.workspace import diff as diff_verb
 from everloop.workspace import gc as gc_verb
 from everloop.workspace import install as install_verb
@@ -289,23 +289,30 @@ class Workspace(WorkingTree):
         force: bool = False,
         rev: str | None = None,
         allow_missing: bool = False,
+        recursive: bool = False,
+        relink: bool = False,
     ) -> CheckoutReport:
         """Restore data out of the cache: those of `.dvc` files, and what stages have made.
 
         Args:
-            targets: Data or their `.dvc` files; None means all.
+            targets: Data, their `.dvc` files, or paths inside of tracked directories; None means all.
             force: Overwrite changes that are nowhere else.
             rev: Restore what this revision records. Only the data change, not their records; without it they come back.
             allow_missing: Pass over data that are not whole in the cache.
+            recursive: A target may be a folder, and means all data below it.
+            relink: Also link files to the cache as `cache.type` says now, where they are linked otherwise.
 
         Raises:
             NotFoundError: A target is not under version, its bytes are not in the cache, or there is no such revision.
             ConflictError: Changes would be lost; nothing was touched.
             FailedError: A cache object is damaged.
         """
-        selected = self.select(self.outs(rev), targets)
+        selected = self._meant(rev, targets, recursive=recursive)
         missing = [out for out in selected if allow_missing and self._is_missing(out)]
-        report = self.restore([out for out in selected if out not in missing], force=force)
+        whole = [out for out in selected if out not in missing]
+        report = self.restore(whole, force=force)
+        if relink:
+            report = msgspec.structs.replace(report, relinked=tuple(self._relink(whole)))
         if rev is not None:
             for path in report.restored:
                 # It may not be under version any more, and the data do not belong into Git.
@@ -337,6 +344,27 @@ class Workspace(WorkingTree):
         listed = list(outs)
         with self.locked(), self.claimed(writes=[out.path for out in listed]):
             return restore(self, listed, force=force)
+
+    def _meant(
+        self, rev: str | None, targets: Iterable[str | os.PathLike[str]] | None, *, recursive: bool
+    ) -> list[Out]:
+        def read(out: Out) -> dict[str, str]:
+            assert out.content is not None
+            return self.cache.read_directory(out.content.md5)
+
+        # Of a path with several records the last one counts.
+        outs = list({out.path: out for out in self.outs(rev)}.values())
+        if targets is None:
+            return outs
+        paths = selection.without_records(self, (self.relative(target) for target in targets))
+        return selection.select(outs, paths, read, recursive=recursive)
+
+    def _relink(self, outs: Iterable[Out]) -> list[str]:
+        data = {out.path: out.content for out in outs if out.content is not None and out.is_cached}
+        with self.locked(), self.claimed(writes=data):
+            changed = relink_verb.relink(self, data)
+            self.contents.save()
+        return changed
 
     def _is_missing(self, out: Out) -> bool:
         """Whether the cache cannot restore the out, and it is not in place either."""
