@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,24 @@ def write(folder: Path, files: dict[str, str | None]) -> None:
             target.write_text(text)
             # As old as data usually are; a file of this very moment is hashed once more by the next command.
             os.utime(target, ns=(10**18 + 1, 10**18 + 1))
+
+
+# Makes a workspace what DVC 2 would have made of it: through the real tool, which still writes the old objects.
+_AS_DVC_2 = """
+from dvc.repo import Repo
+repo = Repo()
+for stage in repo.index.stages:
+    for item in [*stage.outs, *([] if stage.is_import else stage.deps)]:
+        item.hash_name = "md5-dos2unix"
+        item.hash_info = item.get_hash()
+    with repo.lock:
+        stage.save()
+        stage.commit()
+        stage.dump(update_pipeline=False)
+"""
+
+
+def as_dvc_2(folder: Path) -> None:
+    """Turn what is under version into what DVC 2 writes; objects of DVC 3 go."""
+    run(folder, str(DVC.with_name("python")), "-c", _AS_DVC_2)
+    shutil.rmtree(folder / ".dvc/cache/files")

@@ -43,7 +43,7 @@ def test_paths_are_relative_to_the_file_and_its_wdir(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("outs: [{path: x, md5: " + "a" * 32 + "}]", "DVC 2"),
+        ("outs: [{path: x, md5: " + "a" * 32 + ", hash: sha256}]", "sha256"),
         ("outs: [{path: x, md5: zz, hash: md5}]", "32 hex digits"),
         ("outs: [{path: x, etag: q}]", "etag"),
         ("outs: [{path: ../x}]", "leaves the workspace"),

@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "fetch": ("Remotes", "everloop.cli.remotes", "fetch", "Bring data from a remote into the cache."),
     "remote": ("Remotes", "everloop.cli.settings", "remote", "Say where data are kept for others."),
     "config": ("Remotes", "everloop.cli.settings", "config", "Get or set an option of the configuration."),
-    "cache": ("Remotes", "everloop.cli.settings", "cache", "Say where the cache lies."),
+    "cache": ("Remotes", "everloop.cli.settings", "cache", "Say where the cache lies; bring that of DVC 2 up to date."),
     "remove": ("Workspace", "everloop.cli.upkeep", "remove", "Take data out of version."),
     "move": ("Workspace", "everloop.cli.upkeep", "move", "Rename data with their .dvc file."),
     "commit": (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option
 from everloop.errors import NotFoundError
 from everloop.workspace import Workspace, remotes
@@ -173,7 +175,37 @@ def remote_default(name: str | None, unset: bool, level: str | None) -> None:
 
 @click.group()
 def cache() -> None:
-    """Say where the cache lies."""
+    """Say where the cache lies, or bring that of DVC 2 up to date."""
+
+
+@cache.command("migrate")
+@click.option(
+    "--dvc-files", "records", is_flag=True, help="Also rewrite the .dvc and dvc.lock files that name objects."
+)
+@click.option("--dry", is_flag=True, help="Only list what would be done.")
+@json_option
+def cache_migrate(records: bool, dry: bool, as_json: bool) -> None:
+    """Give the objects that DVC 2 has put into the cache the names of DVC 3.
+
+    The old names stay, for records of older revisions: `ever gc` removes what nothing needs.
+
+    \b
+    Example:
+      ever cache migrate --dvc-files --dry
+    """
+    from everloop.pipelines.migrate import migrate
+
+    report = migrate(open_workspace(), records=records, dry=dry)
+    word = "would be" if dry else "were"
+    lines = [f"{len(report.objects):,} objects of DVC 2 {word} migrated"]
+    lines += [f"{path} {'would be' if dry else 'was'} rewritten" for path in report.records]
+    lines += [f"{name} stays as it is: {why}" for name, why in report.skipped.items()]
+    emit(report, as_json=as_json, text=lines)
+    if report.skipped:
+        sys.exit(1)
+    hint(
+        "ever cache migrate --dvc-files" if not records else f"git add {' '.join(report.records) or '.'} && git commit"
+    )
 
 
 @cache.command("dir")

@@ -13,6 +13,7 @@ from everloop.cli.output import emit, hint, json_option, table
 from everloop.cli.words import absolute
 from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source
 from everloop.workspace.get import get, get_address, name_of
+from everloop.workspace.objectid import digits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -214,7 +215,7 @@ def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: boo
     rows = []
     for name, entry in zip(names, found, strict=True):
         size = "" if entry.size_bytes is None else f"{entry.size_bytes:,}"
-        rows.append([*([size] if with_size else []), *([entry.md5 or "-"] if show_hash else []), name])
+        rows.append([*([size] if with_size else []), *([digits(entry.md5 or "-")] if show_hash else []), name])
     return table(heads, rows)
 
 

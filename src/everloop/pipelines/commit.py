@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from everloop.errors import ConflictError, NotFoundError
 from everloop.pipelines import changes, graph, lockfile
 from everloop.pipelines.values import LockedStage, Stage
-from everloop.workspace import Change, Content, DvcFile, Workspace
+from everloop.workspace import Change, Content, DvcFile, Out, Workspace
+from everloop.workspace.objectid import is_legacy
 
 # Is asked whether changed things shall be recorded, with a sentence that names them.
 Confirm = Callable[[str], bool]
@@ -97,7 +98,12 @@ def _commit_data(workspace: Workspace, file: DvcFile, confirm: Confirm, *, relin
     if changed:
         _require(confirm, f"{', '.join(changed)} of {file.path} changed")
         workspace.add(changed, relink=relink)
-    workspace.commit([out.path for out in file.outs if out.is_cached and out.path not in changed], relink=relink)
+    kept = [out for out in file.outs if out.is_cached and out.path not in changed]
+    legacy = [out.path for out in kept if out.content is not None and is_legacy(out.content.md5)]
+    if legacy:
+        # Whole in the cache they stay as they are; else they become objects of DVC 3, which the record must tell.
+        workspace.add(legacy, relink=relink)
+    workspace.commit([out.path for out in kept if out.path not in legacy], relink=relink)
 
 
 def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm, *, relink: bool) -> None:
@@ -110,17 +116,33 @@ def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm, *, relin
     if difference.inputs_changed or outs_changed:
         said = changes.sentences(stage, difference) + changes.out_sentences(difference)
         _require(confirm, f"stage {stage.address} would be recorded without running it: {'; '.join(said)}")
-    kept = workspace.commit([out.path for out in stage.outs if out.is_cached], relink=relink)
+    before = lockfile.read(path).get(stage.name)
+    recorded = _as_recorded(workspace, stage, before)
+    new = [out.path for out in stage.outs if out.is_cached and out.path not in recorded]
+    kept = recorded | workspace.commit(new, relink=relink)
     for out in stage.outs:
         if out.is_cached:
             workspace.keep_out_of_git(out.path)
     locked = LockedStage(
         command=stage.command,
-        deps={dep.written: _measured(workspace, dep.path) for dep in stage.deps},
+        deps={dep.written: recorded.get(dep.path) or _measured(workspace, dep.path) for dep in stage.deps},
         params={item.written: changes.current_params(workspace, item) for item in stage.params},
         outs={out.written: kept.get(out.path) or _measured(workspace, out.path) for out in stage.outs},
     )
     lockfile.write_stage(path, stage.name, locked)
+
+
+def _as_recorded(workspace: Workspace, stage: Stage, before: LockedStage | None) -> dict[str, Content]:
+    """What DVC 2 has recorded and is whole as it was, `{path: content}`: it stays as it is, as with DVC."""
+    if before is None:
+        return {}
+    outs = [Out(path=out.path, content=before.outs.get(out.written), is_cached=out.is_cached) for out in stage.outs]
+    outs += [Out(path=dep.path, content=before.deps.get(dep.written), is_cached=False) for dep in stage.deps]
+    return {
+        out.path: out.content
+        for out in outs
+        if out.content is not None and is_legacy(out.content.md5) and workspace.change_of(out) is None
+    }
 
 
 def _measured(workspace: Workspace, path: str) -> Content:

@@ -13,6 +13,7 @@ from everloop.pipelines.values import DEFAULT_PARAMS_FILE, LockedStage, Stage
 from everloop.workspace import Content
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.dvcfile import read_content
+from everloop.workspace.objectid import digits, is_legacy
 from everloop.workspace.yamlfile import dump, load_plain, load_rewritable
 
 _SCHEMA = "2.0"
@@ -92,7 +93,8 @@ def entry_of(stage: LockedStage) -> dict[str, Any]:
 
 
 def _item(path: str, content: Content) -> dict[str, Any]:
-    item: dict[str, Any] = {"path": path, "hash": "md5", "md5": content.md5, "size": content.size_bytes}
+    item: dict[str, Any] = {"path": path} | ({} if is_legacy(content.md5) else {"hash": "md5"})
+    item |= {"md5": digits(content.md5), "size": content.size_bytes}
     if content.n_files is not None:
         item["nfiles"] = content.n_files
     if content.is_executable:

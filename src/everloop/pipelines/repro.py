@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from everloop.errors import ConflictError, FailedError
 from everloop.pipelines import changes, command, graph, lockfile
 from everloop.pipelines.changes import Difference
 from everloop.pipelines.values import Event, EventKind, LockedStage, Outcome, Report, Stage, StageReport
 from everloop.workspace import Change, Content, DvcFile, Out, Workspace
+from everloop.workspace.objectid import is_legacy
 
 Listener = Callable[[Event], None]
 
@@ -152,10 +155,19 @@ class _Run:
         reasons = changes.out_sentences(difference)
         if dry:
             return self._finished(stage.address, Outcome.WOULD_RESTORE, started, reasons)
-        by_path = {out.path: locked.outs[out.written] for out in stage.outs if out.written in locked.outs}
+        written_of = {out.path: out.written for out in stage.outs if out.written in locked.outs}
+        by_path = {path: locked.outs[written] for path, written in written_of.items()}
         missing = [path for path, change in difference.outs.items() if change is Change.DELETED]
         self._workspace.restore([Out(path=path, content=by_path[path]) for path in missing])
-        self._workspace.commit([path for path in difference.outs if path not in missing])
+        kept = self._workspace.commit([path for path in difference.outs if path not in missing])
+        renewed = {written_of[path]: content for path, content in kept.items() if is_legacy(by_path[path].md5)}
+        if renewed:
+            # Objects of DVC 2 that the cache did not have are there as those of DVC 3 now.
+            lock_path = self._workspace.root / lockfile.path_for(stage.file)
+            self._locks.forget()
+            lockfile.write_stage(
+                lock_path, stage.name, msgspec.structs.replace(locked, outs={**locked.outs, **renewed})
+            )
         return self._finished(stage.address, Outcome.RESTORED, started, reasons)
 
     def _run(self, stage: Stage, lock_path: Path, reasons: list[str], started: float) -> StageReport:

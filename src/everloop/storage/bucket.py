@@ -41,7 +41,7 @@ class Bucket(Protocol):
         ...
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """All keys below a prefix that ends with `/`, in no order; none when there is no such prefix.
+        """All keys below a prefix that is empty or ends with `/`, in no order; none when there is no such prefix.
 
         Raises:
             InvalidError: The bucket cannot list (plain HTTP).

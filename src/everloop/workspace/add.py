@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
-from everloop.workspace import dvcfile, part, targets
+from everloop.workspace import dvcfile, objectid, part, targets
 from everloop.workspace.autostage import stage
 from everloop.workspace.git import Git
 from everloop.workspace.values import AddReport, Content, DvcFile, Out
@@ -38,7 +38,9 @@ def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True, reli
             whole.append(path)
     _refuse_tracked_by_git(workspace.root, whole)
     with workspace.locked(), workspace.claimed(writes=[*whole, *parts]):
-        contents = workspace.commit(whole, relink=relink) if commit else _measured(workspace, whole)
+        contents = _as_recorded(workspace, whole, existing)
+        new = [path for path in whole if path not in contents]
+        contents |= workspace.commit(new, relink=relink) if commit else _measured(workspace, new)
         reports = [_record(workspace, path, contents[path], existing) for path in whole]
         flattened, left_out = _not_kept(workspace, [(file.outs[0], [file.outs[0].path]) for file, _ in reports])
         for out, inner in parts.items():
@@ -53,6 +55,19 @@ def add(workspace: Workspace, paths: Iterable[str], *, commit: bool = True, reli
         flattened=flattened,
         left_out=left_out,
     )
+
+
+def _as_recorded(workspace: Workspace, paths: Sequence[str], existing: dict[str, DvcFile]) -> dict[str, Content]:
+    """Data that DVC 2 has put under version, and that are whole as they were: they stay as they are, as with DVC."""
+    recorded = {out.path: out for file in existing.values() for out in file.outs}
+    return {
+        path: out.content
+        for path in paths
+        if (out := recorded.get(path)) is not None
+        and out.content is not None
+        and objectid.is_legacy(out.content.md5)
+        and workspace.change_of(out) is None
+    }
 
 
 def _measured(workspace: Workspace, paths: Sequence[str]) -> dict[str, Content]:

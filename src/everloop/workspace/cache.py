@@ -1,4 +1,4 @@
-"""The content-addressed cache: objects by MD5 under `files/md5/`, exactly as DVC keeps them.
+"""The content-addressed cache: objects by MD5 under `files/md5/` exactly as DVC keeps them, older ones as DVC 2 did.
 
 Promises: an object appears under its final name only when its bytes are complete, verified by the hash that names it,
 and flushed to the disk; it is read-only (0444). A directory object appears only after all of its files. Several
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from everloop.errors import ConflictError, FailedError, NotFoundError
-from everloop.workspace import durable, hashing, links, slices
+from everloop.workspace import durable, hashing, links, objectid, slices
 from everloop.workspace.state import CLOCK_TICK_NS, Identity, identity
 
 Key = TypeVar("Key")
@@ -63,14 +63,15 @@ class Cache:
 
     def place(self, md5: str) -> str:
         """The same as text, which is ten times faster to make."""
+        if md5[:1] == "m":
+            return f"{self.root}/{objectid.key(md5)}"
         return f"{self._objects}/{md5[:2]}/{md5[2:]}"
 
     def object_of(self, target: str) -> str | None:
         """The id of the object that a symbolic link's target is the place of; None for every other target."""
         for prefix in self._prefixes:
             if target.startswith(prefix):
-                md5 = target[len(prefix) :].replace("/", "", 1)
-                return md5 if hashing.is_md5(md5) else None
+                return objectid.of_key(target[len(prefix) :])
         return None
 
     def make_folder(self, path: Path) -> None:
@@ -82,6 +83,10 @@ class Cache:
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
             folder.chmod(_SHARED_FOLDER)
+
+    def has_legacy(self) -> bool:
+        """Whether there may be objects of DVC 2."""
+        return any(os.path.isdir(f"{self.root}/{prefix}") for prefix in _PREFIXES)  # noqa: PTH112
 
     def has(self, md5: str) -> bool:
         """Whether the object is there; of a directory, only its listing."""
@@ -100,7 +105,8 @@ class Cache:
         wanted: dict[str, set[str]] = {}
         for md5 in md5s:
             wanted.setdefault(md5[:2], set()).add(md5)
-        absent: set[str] = set()
+        # All of DVC 2, whatever their folder.
+        absent = {md5 for md5 in wanted.pop(objectid.LEGACY[:2], ()) if not self.has(md5)}
         for prefix, group in wanted.items():
             if len(group) < _MANY_OF_FOLDER:
                 absent.update(md5 for md5 in group if not self.has(md5))
@@ -150,14 +156,14 @@ class Cache:
             encoded = path.read_bytes()
         except FileNotFoundError as error:
             raise NotFoundError(f"the directory object {md5} is not in the cache {self.root}") from error
-        if hashing.directory_md5(encoded) != md5:
+        if hashing.directory_md5(encoded, md5) != md5:
             raise corrupt(path)
-        return hashing.decode_directory(encoded, str(path))
+        return hashing.decode_directory(encoded, str(path), md5)
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:
         """How the places of objects may begin: as the configuration spells it, and as the system does."""
-        return tuple(dict.fromkeys((f"{self._objects}/", f"{os.path.realpath(self._objects)}/")))
+        return tuple(dict.fromkeys((f"{self.root}/", f"{os.path.realpath(self.root)}/")))
 
     @contextmanager
     def incoming(self, *, may_link: bool = True) -> Iterator[Incoming]:
@@ -196,6 +202,8 @@ class Incoming:
         self._folder = os.fspath(folder)
         self._n_waiting = 0
         self._touched: set[str] = set()
+        # Of DVC 2, which has no folder for them to wait in: `{id: where}`.
+        self._legacy: dict[str, str] = {}
         self._count = itertools.count()
         # An object whose folder is not there need not be looked for.
         self._folders = cache.folders()
@@ -274,8 +282,9 @@ class Incoming:
         """Give the objects that were added so far their final names, durably."""
         self._name_waiting()
         if self._touched:
-            durable.sync_all(self._folder, [self._cache.place(prefix) for prefix in self._touched])
-            durable.sync_path(self._cache.place(""))
+            durable.sync_all(self._folder, self._touched)
+            for above in {os.path.dirname(folder) for folder in self._touched}:  # noqa: PTH120
+                durable.sync_path(above)
             self._touched.clear()
 
     def finish(self) -> None:
@@ -292,6 +301,7 @@ class Incoming:
 
     def _name_waiting(self) -> None:
         self._n_waiting = 0
+        self._name_legacy()
         waiting = {name: os.listdir(f"{self._folder}/{name}") for name in _object_folders(self._folder)}  # noqa: PTH208
         if not waiting:
             return
@@ -303,7 +313,16 @@ class Incoming:
             if not self._move_folder(prefix):
                 self._move_objects(prefix, names)
             self._folders.add(prefix)
-            self._touched.add(prefix)
+            self._touched.add(self._cache.place(prefix))
+
+    def _name_legacy(self) -> None:
+        durable.sync_all(self._folder, self._legacy.values())
+        for md5, aside in self._legacy.items():
+            place = self._cache.path(md5)
+            self._cache.make_folder(place.parent)
+            Path(aside).rename(place)
+            self._touched |= {str(place.parent), str(self._cache.root)}
+        self._legacy.clear()
 
     def _move_folder(self, prefix: str) -> bool:
         """Give all objects of a folder their names at once; False where the cache has such a folder."""
@@ -358,6 +377,8 @@ class Incoming:
         return md5
 
     def _bring(self, md5: str, path: str) -> bool:
+        if objectid.is_legacy(md5):
+            return False
         promised = md5.removesuffix(".dir")
         try:
             source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -432,6 +453,9 @@ class Incoming:
             os.unlink(aside)  # noqa: PTH108
             return
         os.chmod(aside, _READ_ONLY)  # noqa: PTH101
+        if objectid.is_legacy(md5):
+            self._legacy[md5] = aside
+            return
         place = self._waiting_place(md5)
         try:
             os.rename(aside, place)  # noqa: PTH104
@@ -462,7 +486,7 @@ class Incoming:
 
     def _is_trusted(self, md5: str, size_bytes: int) -> bool:
         """DVC's rule: a read-only object is whole; a writable one may be a stranger's and is replaced."""
-        if md5[:2] not in self._folders:
+        if md5[:2] not in self._folders and not objectid.is_legacy(md5):
             return False
         try:
             found = os.stat(self._cache.place(md5))  # noqa: PTH116  a Path for each object costs more than its stat

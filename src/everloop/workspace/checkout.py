@@ -7,7 +7,6 @@ unless forced.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import ConflictError, NotFoundError
-from everloop.workspace import arrangement, durable, hashing, links, slices
+from everloop.workspace import arrangement, durable, hashing, links, objectid, slices
 from everloop.workspace.arrangement import Arrangement
 from everloop.workspace.cache import Cache, corrupt
 from everloop.workspace.state import CLOCK_TICK_NS, Identity, Listing, identity
@@ -99,13 +98,14 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
 
 
 def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]) -> _Plan | None:
-    held = workspace.contents.measure(out.path)
+    contents = workspace.contents.like(content.md5)
+    held = contents.measure(out.path)
     if held is not None and held.md5 == content.md5:
         return _plan_traits(workspace, out, content)
     if content.is_directory and not workspace.cache.has(content.md5):
         return _Plan(out=out, content=content, write={"": content.md5}, remove=[])
     wanted = workspace.cache.read_directory(content.md5) if content.is_directory else {"": content.md5}
-    present = workspace.contents.files(out.path) if held is not None else {}
+    present = contents.files(out.path) if held is not None else {}
     seen = workspace.contents.seen(out.path) if held is not None and held.is_directory else Seen()
     arranged = arrangement.arrange(out.traits, seen, wanted, present) if content.is_directory else Arrangement()
     write = {
@@ -117,8 +117,7 @@ def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]
     remove = [path for path in present if path not in wanted and path not in arranged.recorded]
     gone = (*remove, *(path for path in write if path in present), *(path for path in linked if path in present))
     replaced = {path: present[path] for path in gone}
-    lost = workspace.cache.absent(replaced.values())
-    obstacles += [_below(out, path) for path, md5 in replaced.items() if md5 in lost]
+    obstacles += [_below(out, path) for path in _only_here(workspace, out.path, replaced)]
     return _Plan(
         out=out,
         content=content,
@@ -142,6 +141,17 @@ def _plan_traits(workspace: Workspace, out: Out, content: Content) -> _Plan | No
         return None
     linked = {path: files[path] for path in arranged.links if path in files}
     return _Plan(out=out, content=content, write={}, remove=[], replaced=linked, arrangement=arranged, linked=linked)
+
+
+def _only_here(workspace: Workspace, path: str, replaced: dict[str, str]) -> list[str]:
+    """The files whose bytes the cache has under no id, neither of the one kind nor of the other."""
+    lost = workspace.cache.absent(replaced.values())
+    names = [name for name, md5 in replaced.items() if md5 in lost]
+    is_legacy = any(objectid.is_legacy(md5) for md5 in lost)
+    if not names or not (is_legacy or workspace.cache.has_legacy()):
+        return names
+    others = workspace.contents.like(None if is_legacy else objectid.LEGACY).files(path)
+    return [name for name in names if not workspace.cache.has(others[name])]
 
 
 def _keep_replaced(workspace: Workspace, plans: Sequence[_Plan]) -> None:
@@ -253,10 +263,12 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
             linked.append(at)
     if linked:
         # A link to an object is the file that was verified before, unless its stat tells otherwise.
-        known = workspace.contents.verified(plan.out.path, listing)
+        known = workspace.contents.like(plan.content.md5).verified(plan.out.path, listing)
         unknown = [at for at in linked if known[at] != md5s[at]]
         hashed = slices.each(
-            lambda places: [hashing.md5_of_file(f"{folder}/{names[at]}") for at in places], unknown, is_forkable=True
+            lambda places: [hashing.md5_of_file(f"{folder}/{names[at]}", md5s[at]) for at in places],
+            unknown,
+            is_forkable=True,
         )
         for at, md5 in zip(unknown, hashed, strict=True):
             if md5 != md5s[at]:
@@ -265,13 +277,14 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
 
 
 def _remember(workspace: Workspace, plan: _Plan, written: Listing) -> None:
+    contents = workspace.contents.like(plan.content.md5)
     if plan.content.is_directory:
         md5s = [*plan.write.values(), *plan.linked.values()]
         for path in plan.linked:
             written.append(path, identity((workspace.root / plan.out.path / path).stat()))
-        workspace.contents.remember_directory(plan.out.path, written, md5s, plan.remove, plan.content.md5)
+        contents.remember_directory(plan.out.path, written, md5s, plan.remove, plan.content.md5)
     else:
-        workspace.contents.remember(plan.out.path, (workspace.root / plan.out.path).stat(), plan.content.md5)
+        contents.remember(plan.out.path, (workspace.root / plan.out.path).stat(), plan.content.md5)
 
 
 def _remove_leftovers(scratch_dir: Path) -> None:
@@ -320,13 +333,13 @@ def _copy(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> Identit
         size_bytes = os.fstat(source).st_size
         if size_bytes <= _SMALL_BYTES:
             data = os.read(source, size_bytes)
-            if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+            if hashing.md5_of(data, md5) != md5:
                 raise corrupt(Path(place))
         target = os.open(aside, _WRITE_NEW, 0o777 if is_executable else 0o666)
         try:
             if size_bytes <= _SMALL_BYTES:
                 hashing.write_all(target, data)
-            elif hashing.md5_of_copy(source, target, size_bytes) != md5:
+            elif hashing.md5_of_copy(source, target, size_bytes, md5) != md5:
                 raise corrupt(Path(place))
             return _finish(target, is_executable=is_executable)
         finally:
@@ -345,7 +358,7 @@ def _finish(file: int | str, *, is_executable: bool) -> Identity:
 
 
 def _verify(cache: Cache, md5: str, aside: str) -> None:
-    if hashing.md5_of_file(aside) != md5:
+    if hashing.md5_of_file(aside, md5) != md5:
         raise corrupt(cache.path(md5))
 
 

@@ -95,10 +95,12 @@ class Recorded:
 
 
 class Present:
-    """What the workspace holds at given paths."""
+    """What the workspace holds where outs are recorded that the cache keeps."""
 
-    def __init__(self, paths: Iterable[str], contents: Contents) -> None:
-        looked = {path: contents.look(path) for path in dict.fromkeys(paths)}
+    def __init__(self, outs: Iterable[Out], contents: Contents) -> None:
+        # By the hash that the record has, else nothing would be equal.
+        recorded = {out.path: out.content.md5 if out.content else None for out in outs if out.is_cached}
+        looked = {path: contents.like(md5).look(path) for path, md5 in recorded.items()}
         self._held = {path: held for path, held in looked.items() if held is not None}
         self._roots = {path: held.content.md5 for path, held in self._held.items()}
 

@@ -10,10 +10,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from everloop.errors import InvalidError, NotFoundError
-from everloop.workspace import hashing, slices, walk
+from everloop.workspace import hashing, objectid, slices, walk
 from everloop.workspace.cache import Cache, Incoming, Source
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.state import Listing, State
@@ -35,14 +36,39 @@ class Held:
 
 
 class Contents:
-    """What the paths of one workspace hold now. Paths are relative to its root, posix."""
+    """What the paths of one workspace hold now. Paths are relative to its root, posix.
 
-    def __init__(self, root: Path, cache: Cache, state: State, dvcignore: IgnoreRules) -> None:
+    Args:
+        root: Of the workspace.
+        cache: Its cache.
+        state: The memory of hashes.
+        dvcignore: What to leave out of directories.
+        legacy: Makes what tells the same by the hash of DVC 2, when it is needed.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        cache: Cache,
+        state: State,
+        dvcignore: IgnoreRules,
+        *,
+        legacy: Callable[[], Contents] | None = None,
+    ) -> None:
         self._root = root
         self._cache = cache
         self._state = state
         self._dvcignore = dvcignore
         self._seen: dict[str, tuple[Seen, Traits]] = {}
+        self._make_legacy = legacy or (lambda: self)
+
+    def like(self, oid: str | None) -> Contents:
+        """The same paths by the hash of an id, which may be that of DVC 2; what is recorded is compared with this."""
+        return self if oid is None or not objectid.is_legacy(oid) else self._legacy
+
+    @cached_property
+    def _legacy(self) -> Contents:
+        return self._make_legacy()
 
     def look(self, path: str) -> Held | None:
         """What a path holds; None when nothing is there.
@@ -141,6 +167,11 @@ class Contents:
     def save(self) -> None:
         """Keep what was learned for the next command."""
         self._state.save()
+        if "_legacy" in self.__dict__:
+            self._legacy.save()
+
+    def _hash(self, path: str | os.PathLike[str]) -> str:
+        return hashing.md5_of_file(path)
 
     def _stat(self, path: str) -> os.stat_result | None:
         try:
@@ -214,7 +245,7 @@ class Contents:
             read = incoming.add_files(unread, source, file_bytes=average)
         else:
             read = slices.each(
-                lambda part: [hashing.md5_of_file(source(place)[0]) for place in part],
+                lambda part: [self._hash(source(place)[0]) for place in part],
                 unread,
                 item_bytes=average,
                 is_forkable=True,
@@ -233,6 +264,6 @@ class Contents:
             return known
         started_ns = time.time_ns()
         place = Path(self._place(path))
-        md5 = incoming.add_file(place, found) if incoming is not None else hashing.md5_of_file(place)
+        md5 = incoming.add_file(place, found) if incoming is not None else self._hash(place)
         self._state.put(path, found, md5, hashed_at_ns=started_ns)
         return md5

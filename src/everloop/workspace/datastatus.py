@@ -55,7 +55,7 @@ def data_status(
     """Compare the three states; see `Workspace.data_status`."""
     outs = [out for out in workspace.outs() if _may_hold(out, targets)]
     records = Recorded(outs, workspace.cache)
-    present = Present((out.path for out in outs if out.is_cached), workspace.contents)
+    present = Present(outs, workspace.contents)
     uncommitted = _at(targets, compare(records, present, granular=granular, with_unchanged=unchanged))
     committed, same = _committed(workspace, targets, records, granular=granular, unchanged=unchanged)
     missing = _missing(workspace, outs, granular=granular)

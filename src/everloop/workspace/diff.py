@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from everloop.errors import NotFoundError
 from everloop.workspace.compare import Difference, Kind, Node, Present, Recorded, compare
+from everloop.workspace.objectid import digits
 from everloop.workspace.values import Out
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def diff(
     now = workspace.outs(after)
     old = Recorded(outs, workspace.cache)
     if after is None:
-        new: Present | Recorded = Present((out.path for out in now if out.is_cached), workspace.contents)
+        new: Present | Recorded = Present(now, workspace.contents)
     else:
         new = Recorded(now, workspace.cache)
     found = compare(old, new, granular=True)
@@ -42,7 +43,7 @@ def diff(
     workspace.contents.save()
     report: dict[str, list[dict[str, Any]]] = {kind.value: [] for kind in _KINDS}
     report[NOT_IN_CACHE] = [
-        {"path": node.shown, "hash": node.md5} for node in sorted(missing, key=lambda node: node.shown)
+        {"path": node.shown, "hash": digits(node.md5)} for node in sorted(missing, key=lambda node: node.shown)
     ]
     for entry in found:
         if entry.kind in _KINDS:
@@ -54,10 +55,10 @@ def _described(entry: Difference) -> dict[str, Any]:
     if entry.old is None or entry.new is None:
         node = entry.old or entry.new
         assert node is not None
-        return {"path": node.shown, "hash": node.md5}
+        return {"path": node.shown, "hash": digits(node.md5)}
     if entry.kind is Kind.RENAMED:
-        return {"path": {"old": entry.old.shown, "new": entry.new.shown}, "hash": entry.old.md5}
-    return {"path": entry.old.shown, "hash": {"old": entry.old.md5, "new": entry.new.md5}}
+        return {"path": {"old": entry.old.shown, "new": entry.new.shown}, "hash": digits(entry.old.md5)}
+    return {"path": entry.old.shown, "hash": {"old": digits(entry.old.md5), "new": digits(entry.new.md5)}}
 
 
 def _missing(workspace: Workspace, outs: Iterable[Out]) -> Iterable[Node]:

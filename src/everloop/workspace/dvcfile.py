@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from everloop.errors import InvalidError
-from everloop.workspace import durable, hashing, traitrecord, yamlfile
+from everloop.workspace import durable, hashing, objectid, traitrecord, yamlfile
 from everloop.workspace.values import Content, DvcFile, Out
 
 _FILE_KEYS = {"md5", "frozen", "deps", "outs", "meta", "desc", "wdir", "always_changed", "locked"}
@@ -85,12 +85,13 @@ def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
 
 def content_fields(content: Content) -> dict[str, Any]:
     """A content as DVC spells it, in the order of a `.dvc` file."""
-    fields: dict[str, Any] = {"md5": content.md5, "size": content.size_bytes}
+    fields: dict[str, Any] = {"md5": objectid.digits(content.md5), "size": content.size_bytes}
     if content.n_files is not None:
         fields["nfiles"] = content.n_files
     if content.is_executable:
         fields["isexec"] = True
-    fields["hash"] = "md5"
+    if not objectid.is_legacy(content.md5):
+        fields["hash"] = "md5"
     return fields
 
 
@@ -108,14 +109,13 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
         return None
     if not isinstance(md5, str) or not hashing.is_md5(md5):
         raise InvalidError(f"{where}: md5 must be 32 hex digits, with .dir for a directory; found {md5!r}")
-    if entry.get("hash") != "md5":
-        raise InvalidError(
-            f"{where}: this is a hash of DVC 2 (no `hash: md5`), which is not supported",
-            hint="migrate the workspace once: dvc cache migrate --dvc-files",
-        )
+    kind = entry.get("hash")
+    if kind not in (None, "md5", "md5-dos2unix"):
+        raise InvalidError(f"{where}: hashes of the kind {kind!r} are not supported; found {md5}")
     size = entry.get("size")
     return Content(
-        md5=md5,
+        # Without its kind it is one of DVC 2.
+        md5=md5 if kind == "md5" else objectid.legacy(md5),
         size_bytes=size if isinstance(size, int) else 0,
         n_files=entry.get("nfiles"),
         is_executable=bool(entry.get("isexec", False)),

@@ -113,7 +113,7 @@ def _listing(
         return workspace.cache.read_directory(md5), None
     aside = incoming.reserve()
     size_bytes = parallel.insist(lambda: store.fetch(md5, os.fspath(aside)), store.patience)
-    return hashing.decode_directory(aside.read_bytes(), f"{store.url}: {md5}"), _Arrived(aside, size_bytes)
+    return hashing.decode_directory(aside.read_bytes(), f"{store.url}: {md5}", md5), _Arrived(aside, size_bytes)
 
 
 def _take(

@@ -19,6 +19,8 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.workspace import objectid
+from everloop.workspace.dos2unix import Dos2Unix
 from everloop.workspace.values import DIRECTORY_SUFFIX
 
 CHUNK_BYTES = 1 << 20
@@ -43,65 +45,86 @@ class _Entry(msgspec.Struct, gc=False):
 _DIRECTORY = msgspec.json.Decoder(list[_Entry])
 
 
+class Digest(Protocol):
+    """A hash under way, as those of `hashlib`."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+def digest(like: str = "") -> Digest:
+    """A digest for bytes whose id is of the same kind as another one; `hexdigest` gives that of a file."""
+    return Dos2Unix() if objectid.is_legacy(like) else hashlib.md5(usedforsecurity=False)
+
+
 class Sink(Protocol):
     """Where the bytes go that are hashed on their way."""
 
     def write(self, data: bytes, /) -> int: ...
 
 
-def md5_of_stream(stream: BinaryIO, sink: Sink | None = None) -> tuple[str, int]:
+def md5_of_stream(stream: BinaryIO, sink: Sink | None = None, *, like: str = "") -> tuple[str, int]:
     """Read a stream to its end once; copy it to the sink when there is one.
 
     Returns:
-        The MD5 in hex and the number of bytes.
+        The MD5 in hex, or an id of the kind of `like`, and the number of bytes.
     """
-    digest = hashlib.md5(usedforsecurity=False)
+    hasher = digest(like)
     size = 0
     while chunk := stream.read(CHUNK_BYTES):
-        digest.update(chunk)
+        hasher.update(chunk)
         size += len(chunk)
         if sink is not None:
             sink.write(chunk)
-    return digest.hexdigest(), size
+    return hasher.hexdigest(), size
 
 
-def md5_of_file(path: str | os.PathLike[str]) -> str:
-    """The MD5 of a file's bytes, in hex."""
+def md5_of_file(path: str | os.PathLike[str], like: str = "") -> str:
+    """The MD5 of a file's bytes, in hex; with `like` the file's id of that kind."""
     # Not through a file object: for a small file its making costs more than reading and hashing.
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return md5_of_descriptor(descriptor)
+        return md5_of_descriptor(descriptor, like)
     finally:
         os.close(descriptor)
 
 
-def md5_of_descriptor(descriptor: int) -> str:
-    """The MD5, in hex, of the bytes from where the descriptor stands to the end of its file."""
-    first = os.read(descriptor, _FIRST_BYTES)
-    digest = hashlib.md5(first, usedforsecurity=False)
-    if len(first) == _FIRST_BYTES:
-        while chunk := os.read(descriptor, CHUNK_BYTES):
-            digest.update(chunk)
-    elif first:
-        while chunk := os.read(descriptor, _FIRST_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def md5_of(data: bytes, like: str = "") -> str:
+    """The MD5 of bytes, in hex; with `like` their id of that kind."""
+    if not objectid.is_legacy(like):
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+    hasher = digest(like)
+    hasher.update(data)
+    return hasher.hexdigest()
 
 
-def md5_of_copy(source: int, target: int, size_bytes: int) -> str:
+def md5_of_descriptor(descriptor: int, like: str = "") -> str:
+    """The MD5, in hex, of the bytes from where the descriptor stands to the end of its file; `like` as before."""
+    hasher = digest(like)
+    n_bytes = _FIRST_BYTES
+    while chunk := os.read(descriptor, n_bytes):
+        hasher.update(chunk)
+        # The second read of most files is the one that finds their end.
+        n_bytes = _FIRST_BYTES if len(chunk) < _FIRST_BYTES else CHUNK_BYTES
+    return hasher.hexdigest()
+
+
+def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "") -> str:
     """Copy a file from one descriptor to another, and give the MD5, in hex, of exactly the bytes that were written.
 
     Args:
         source: Stands at the start of the file.
         target: Open for writing.
         size_bytes: About how long the file is: a large one is written by a second thread while this one hashes.
+        like: Gives an id of the kind of this one instead.
     """
-    digest = hashlib.md5(usedforsecurity=False)
+    hasher = digest(like)
     if size_bytes < _LARGE_BYTES:
         while chunk := os.read(source, min(size_bytes + 1, CHUNK_BYTES)):
-            digest.update(chunk)
+            hasher.update(chunk)
             write_all(target, chunk)
-        return digest.hexdigest()
+        return hasher.hexdigest()
     written: SimpleQueue[bytes | BaseException] = SimpleQueue()
     room = threading.Semaphore(_MOST_WAITING)
     stopped = threading.Event()
@@ -123,8 +146,8 @@ def md5_of_copy(source: int, target: int, size_bytes: int) -> str:
     try:
         while not isinstance(piece := written.get(), BaseException):
             if not piece:
-                return digest.hexdigest()
-            digest.update(piece)
+                return hasher.hexdigest()
+            hasher.update(piece)
             room.release()
         raise piece
     finally:
@@ -147,10 +170,10 @@ def encode_directory(files: Mapping[str, str]) -> bytes:
 
 def directory_md5_of(files: Mapping[str, str]) -> str:
     """The id that the directory object would have, without holding its bytes in memory."""
-    digest = hashlib.md5(usedforsecurity=False)
+    hasher = hashlib.md5(usedforsecurity=False)
     for piece in _encoded(files):
-        digest.update(piece)
-    return digest.hexdigest() + DIRECTORY_SUFFIX
+        hasher.update(piece)
+    return hasher.hexdigest() + DIRECTORY_SUFFIX
 
 
 def _encoded(files: Mapping[str, str]) -> Iterator[bytes]:
@@ -173,17 +196,20 @@ def is_directory(md5: str) -> bool:
     return md5.endswith(DIRECTORY_SUFFIX)
 
 
-def directory_md5(encoded: bytes) -> str:
-    """The id of a directory object, with its `.dir`."""
-    return hashlib.md5(encoded, usedforsecurity=False).hexdigest() + DIRECTORY_SUFFIX
+def directory_md5(encoded: bytes, like: str = "") -> str:
+    """The id of a directory object, with its `.dir`; `like` tells the kind."""
+    hasher = digest(like)
+    hasher.update(encoded)
+    return hasher.hexdigest() + DIRECTORY_SUFFIX
 
 
-def decode_directory(encoded: bytes, name: str) -> dict[str, str]:
+def decode_directory(encoded: bytes, name: str, like: str = "") -> dict[str, str]:
     """Read a directory object, in any order of entries and with any further keys.
 
     Args:
         encoded: The object's bytes.
         name: What to call the object in an error.
+        like: Its id, or another one of its kind: that of its files is the same.
 
     Returns:
         `{relative posix path: md5}`.
@@ -201,7 +227,7 @@ def decode_directory(encoded: bytes, name: str) -> dict[str, str]:
             # Such an object may come from a stranger: it must not write outside of its directory.
             if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
                 raise InvalidError(f"{name} is not a directory object: the path {path!r} leaves the directory")
-    return files
+    return {path: objectid.legacy(md5) for path, md5 in files.items()} if objectid.is_legacy(like) else files
 
 
 def _entries(encoded: bytes, name: str) -> dict[str, str]:

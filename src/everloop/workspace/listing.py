@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from everloop.workspace.objectid import digits
 from everloop.workspace.source import Source
 from everloop.workspace.values import Entry
 
@@ -69,7 +70,7 @@ def entry_of(entry: Entry) -> dict[str, Any]:
         "isdir": entry.is_directory,
         "isexec": entry.is_executable,
         "size": entry.size_bytes,
-        "md5": entry.md5,
+        "md5": None if entry.md5 is None else digits(entry.md5),
         "path": entry.path,
     }
 

@@ -141,6 +141,9 @@ class _Merger:
     def _merged_directory(
         self, before: dict[str, Any], mine: dict[str, Any], other: dict[str, Any]
     ) -> dict[str, Any] | None:
+        if any(side.get("hash") != "md5" for side in (before, mine, other) if side):
+            # Of DVC 2: their files' hashes are of another kind.
+            return None
         ids = [side.get("md5") for side in (before, mine, other)]
         if not all(isinstance(md5, str) and md5.endswith(".dir") for md5 in ids[1:]):
             return None

@@ -75,7 +75,7 @@ def _is_unfinished(workspace: Workspace, out: Out, target: str) -> bool:
     """Whether a crash has come between the renaming of the data and the end."""
     if os.path.lexists(workspace.root / out.path):
         return False
-    present = workspace.measure(target)
+    present = workspace.contents.like(out.content.md5 if out.content else None).measure(target)
     is_same = present is not None and out.content is not None and present.md5 == out.content.md5
     return is_same or (workspace.root / (target + DVC_SUFFIX)).exists()
 

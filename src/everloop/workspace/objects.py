@@ -39,7 +39,7 @@ class Objects:
         cache = self._holder(md5)
         if cache is not None:
             return cache.read_directory(md5)
-        return hashing.decode_directory(self._store(md5).read(md5), md5)
+        return hashing.decode_directory(self._store(md5).read(md5), md5, md5)
 
     def size_bytes(self, md5: str) -> int | None:
         """The length of a file; None when no cache has it."""
@@ -59,7 +59,7 @@ class Objects:
             return
         source = cache.path(md5)
         with source.open("rb", buffering=0) as stream, target.open("xb", buffering=0) as sink:
-            copied, _ = hashing.md5_of_stream(stream, sink)
+            copied, _ = hashing.md5_of_stream(stream, sink, like=md5)
         if copied != md5:
             target.unlink()
             raise corrupt(source)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
-from everloop.workspace import dvcfile
+from everloop.workspace import dvcfile, objectid
+from everloop.workspace.migrate import Migration
 from everloop.workspace.traits import NONE, Seen, Traits, followed
 from everloop.workspace.values import Content, DvcFile, Out
 
@@ -84,7 +85,11 @@ def _listing(workspace: Workspace, directory: str, recorded: Content | None) -> 
     if not recorded.is_directory:
         raise InvalidError(f"{directory} is under version as a file, so nothing can lie inside of it")
     try:
-        return workspace.cache.read_directory(recorded.md5)
+        md5 = recorded.md5
+        if objectid.is_legacy(md5):
+            with workspace.cache.incoming() as incoming:
+                md5 = Migration(workspace.cache, incoming).directory(md5)
+        return workspace.cache.read_directory(md5)
     except NotFoundError as error:
         raise NotFoundError(
             f"the listing of {directory} ({recorded.md5}) is not in the cache, so no part of it can be changed alone",

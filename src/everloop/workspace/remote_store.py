@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import FailedError, InvalidError, NotFoundError, UnavailableError
-from everloop.workspace import durable, hashing, parallel
+from everloop.workspace import durable, hashing, objectid, parallel
 from everloop.workspace.cache import corrupt
 from everloop.workspace.parallel import Patience
 from everloop.workspace.remotes import Remote
@@ -25,7 +25,6 @@ from everloop.workspace.remotes import Remote
 if TYPE_CHECKING:
     from everloop.storage.bucket import Bucket
 
-_FOLDER = "files/md5/"
 _WHOLE_BYTES = 8 << 20
 # A question for each object, below this number; one listing above.
 _FEW_FAR = 64
@@ -90,7 +89,7 @@ class RemoteStore:
     @staticmethod
     def key(md5: str) -> str:
         """Where the object of that id lies."""
-        return f"{_FOLDER}{md5[:2]}/{md5[2:]}"
+        return objectid.key(md5)
 
     def has(self, md5: str) -> bool:
         """Whether the object is there; of a directory, only its listing."""
@@ -102,9 +101,12 @@ class RemoteStore:
         Raises:
             EverloopError: The remote does not answer, or refuses.
         """
+        legacy = {md5 for md5 in ids if objectid.is_legacy(md5)}
+        if legacy and len(legacy) < len(ids):
+            return self.present(legacy) | self.present(set(ids) - legacy)
         if len(ids) <= (_FEW_NEAR if self.bucket.is_near else _FEW_FAR):
             return self._asked(ids)
-        if self.bucket.is_near:
+        if self.bucket.is_near or legacy:
             return self._listed_by_folder(ids)
         try:
             found = parallel.insist(self._listed_whole, self.patience)
@@ -116,8 +118,8 @@ class RemoteStore:
         return found.intersection(ids)
 
     def ids(self) -> Iterator[str]:
-        """All objects that are there."""
-        return filter(None, map(_id_of, self.bucket.keys(_FOLDER)))
+        """All objects that are there, those of DVC 2 too."""
+        return filter(None, map(objectid.of_key, self.bucket.keys("")))
 
     def read(self, md5: str) -> bytes:
         """An object's bytes, for a directory's listing; with patience.
@@ -165,7 +167,7 @@ class RemoteStore:
         return size_bytes
 
     def _get(self, md5: str, sink: Callable[[bytes], object]) -> None:
-        digest = hashlib.md5(usedforsecurity=False)
+        digest = hashing.digest(md5)
 
         def both(chunk: bytes) -> None:
             digest.update(chunk)
@@ -234,12 +236,13 @@ class RemoteStore:
 
     def _listed_whole(self) -> set[str] | None:
         """All ids by one listing; None when there are too many for that."""
-        found = set(islice(self.ids(), _LISTED_AT_ONCE + 1))
+        keys = self.bucket.keys(objectid.FOLDER)
+        found = set(islice(filter(None, map(objectid.of_key, keys)), _LISTED_AT_ONCE + 1))
         return None if len(found) > _LISTED_AT_ONCE else found
 
     def _listed_by_folder(self, ids: Collection[str]) -> set[str]:
         found: set[str] = set()
-        folders = sorted({md5[:2] for md5 in ids})
+        folders = sorted({self.key(md5).rpartition("/")[0] for md5 in ids})
         for answer in parallel.each(self._listed, folders, jobs=self.jobs, patience=self.patience):
             if answer.error is not None:
                 raise answer.error
@@ -247,7 +250,7 @@ class RemoteStore:
         return found.intersection(ids)
 
     def _listed(self, folder: str) -> list[str]:
-        return list(filter(None, map(_id_of, self.bucket.keys(f"{_FOLDER}{folder}/"))))
+        return list(filter(None, map(objectid.of_key, self.bucket.keys(f"{folder}/"))))
 
     def _usual_jobs(self) -> int:
         cores = os.cpu_count() or 1
@@ -264,25 +267,21 @@ def _verified(md5: str, source: str) -> bytes | Iterator[bytes]:
             data = data + chunk if data else chunk
     finally:
         os.close(descriptor)
-    if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+    digest = hashing.digest(md5)
+    digest.update(data)
+    if digest.hexdigest() != md5.removesuffix(".dir"):
         raise corrupt(Path(source))
     return data
 
 
 def _verified_chunks(md5: str, source: str) -> Iterator[bytes]:
-    digest = hashlib.md5(usedforsecurity=False)
+    digest = hashing.digest(md5)
     with Path(source).open("rb", buffering=0) as stream:
         while chunk := stream.read(hashing.CHUNK_BYTES):
             digest.update(chunk)
             yield chunk
     if digest.hexdigest() != md5.removesuffix(".dir"):
         raise corrupt(Path(source))
-
-
-def _id_of(key: str) -> str | None:
-    """The id of an object; None for what lies between the objects, as the temporary files of a DVC that was killed."""
-    md5 = key.removeprefix(_FOLDER).replace("/", "", 1)
-    return md5 if hashing.is_md5(md5) else None
 
 
 def _number(text: str | None) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,6 @@ from everloop.workspace.values import Content, Out
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
 
-# Below this number of objects one look for each is cheaper.
-_FEW = 512
 # Told after each object: how many are done, of how many.
 Progress = Callable[[int, int], None]
 
@@ -174,18 +171,10 @@ def listing(workspace: Workspace, store: RemoteStore, md5: str) -> Mapping[str, 
     try:
         return workspace.cache.read_directory(md5)
     except NotFoundError:
-        return hashing.decode_directory(store.read(md5), f"{store.url}: {md5}")
+        return hashing.decode_directory(store.read(md5), f"{store.url}: {md5}", md5)
 
 
 def present_in_cache(workspace: Workspace, ids: Iterable[str]) -> set[str]:
     """Which objects the cache has. Many are looked up by one listing of each folder."""
     wanted = set(ids)
-    if len(wanted) < _FEW:
-        return {md5 for md5 in wanted if workspace.cache.has(md5)}
-    found: set[str] = set()
-    for folder in {md5[:2] for md5 in wanted}:
-        path = workspace.cache.path(folder)
-        if path.is_dir():
-            with os.scandir(path) as entries:
-                found.update(folder + entry.name for entry in entries)
-    return found & wanted
+    return wanted - workspace.cache.absent(wanted)

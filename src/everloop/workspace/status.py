@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 def change_of(workspace: Workspace, out: Out) -> Change | None:
     """How one out differs from its record; None when it does not."""
-    present = workspace.contents.measure(out.path)
+    contents = workspace.contents.like(out.content.md5 if out.content else None)
+    present = contents.measure(out.path)
     if present is None:
         return Change.DELETED
     if out.content is None:
         return Change.NEW
     if present.md5 != out.content.md5:
         return Change.MODIFIED
-    if out.is_cached and workspace.contents.missing(out.content.md5):
+    if out.is_cached and contents.missing(out.content.md5):
         return Change.NOT_IN_CACHE
     return None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from everloop.workspace import parallel, walk
 from everloop.workspace.cache import Incoming
+from everloop.workspace.objectid import is_legacy
 from everloop.workspace.source import Source
 from everloop.workspace.values import Content, Entry
 
@@ -26,10 +27,11 @@ def take_from(workspace: Workspace, source: Source, path: str) -> Content:
     top = source.entry(path)
     files = list(source.files(path))
     with workspace.cache.incoming() as incoming:
-        hashes = {entry.path: entry.md5 for entry in files if entry.md5 is not None}
+        # What another repository has by DVC 2 comes in anew, by the hash of DVC 3.
+        hashes = {entry.path: entry.md5 for entry in files if entry.md5 is not None and not is_legacy(entry.md5)}
         missing = sorted({md5 for md5 in hashes.values() if not workspace.cache.has(md5)})
         wanted = [(md5, incoming.reserve()) for md5 in missing]
-        hashes |= {entry.path: _plain(source, entry, incoming) for entry in files if entry.md5 is None}
+        hashes |= {entry.path: _plain(source, entry, incoming) for entry in files if entry.path not in hashes}
         for answer in parallel.each(lambda pair: source.fetch_object(*pair), wanted, jobs=_JOBS):
             if answer.error is not None:
                 raise answer.error
@@ -64,7 +66,7 @@ def take_files(workspace: Workspace, source: Path) -> Content:
 
 
 def _plain(source: Source, entry: Entry, incoming: Incoming) -> str:
-    """Take a file that Git has."""
+    """Take a file that Git has, or that has no hash of DVC 3."""
     aside = incoming.reserve()
     source.fetch(entry, aside)
     md5 = incoming.add_file(aside, aside.stat())

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from everloop.errors import InvalidError
-from everloop.workspace import durable, links
+from everloop.workspace import durable, links, objectid
 from everloop.workspace.cache import Cache
 from everloop.workspace.contents import Contents
 
@@ -255,7 +255,8 @@ class Trash:
     def _kept(self, own: Path, number: int, path: str, md5: str, now: str | None) -> TrashedFile:
         source = self._root / path
         kept = None
-        if not self._cache.has(md5):
+        # By an id of DVC 2 the cache has the text, but maybe with other ends of lines.
+        if objectid.is_legacy(md5) or not self._cache.has(md5):
             kept = str(number)
             _keep(source.resolve(), own / kept)
         return TrashedFile(

@@ -98,7 +98,8 @@ def _to_change(workspace: Workspace, operation: Operation) -> tuple[list[Trashed
             # What is seen there lies elsewhere; the link goes before anything is put there.
             files += [file] if file.md5 is not None else []
             continue
-        found = workspace.contents.files(file.path).get("") if target.is_file() else None
+        contents = workspace.contents.like(file.md5 or file.now)
+        found = contents.files(file.path).get("") if target.is_file() else None
         if found == file.md5 and not target.is_dir() and (found is None or _link_of(target) == file.link):
             continue
         files.append(file)
@@ -191,7 +192,7 @@ def _prepared(workspace: Workspace, operation: Operation, file: TrashedFile, asi
         return aside
     if not links.reflink(source, aside):
         shutil.copyfile(source, aside)
-    if hashing.md5_of_file(aside) != file.md5:
+    if hashing.md5_of_file(aside, file.md5) != file.md5:
         raise corrupt(source)
     aside.chmod(0o755 if file.is_executable else 0o644)
     return aside

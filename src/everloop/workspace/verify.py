@@ -6,7 +6,6 @@ place when it is asked for. A directory's listing that names objects which are n
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from everloop.errors import EverloopError, InvalidError, NotFoundError
-from everloop.workspace import hashing, inventory, parallel
+from everloop.workspace import hashing, inventory, objectid, parallel
 from everloop.workspace.cache import Cache
 from everloop.workspace.values import Out
 
@@ -139,7 +138,7 @@ def _sifted(results: Iterable[_Checked | None], progress: Progress | None) -> tu
 def _checked(path: Path, md5: str) -> _Checked | None:
     try:
         size_bytes = path.stat().st_size
-        found = hashing.md5_of_file(path) + (".dir" if md5.endswith(".dir") else "")
+        found = hashing.md5_of_file(path, md5) + (".dir" if md5.endswith(".dir") else "")
     except FileNotFoundError:
         return None
     except OSError:
@@ -158,7 +157,7 @@ def _checked_there(store: RemoteStore, md5: str) -> _Checked | None:
 
 
 def _read_there(store: RemoteStore, md5: str) -> _Checked:
-    digest = hashlib.md5(usedforsecurity=False)
+    digest = hashing.digest(md5)
     size_bytes = 0
 
     def sink(chunk: bytes) -> None:
@@ -179,7 +178,7 @@ def _required(done: parallel.Done[str, _Checked | None]) -> _Checked | None:
 def _moved_aside(cache: Cache, checked: _Checked, paths: Iterable[str]) -> CorruptObject:
     folder = cache.root / QUARANTINE
     cache.make_folder(folder)
-    target = folder / f"{checked.md5}-{time.time_ns()}"
+    target = folder / f"{objectid.digits(checked.md5)}-{time.time_ns()}"
     cache.path(checked.md5).replace(target)
     return CorruptObject(md5=checked.md5, found=checked.found, moved_to=str(target), paths=tuple(paths))
 
@@ -201,7 +200,7 @@ def _fetched(cache: Cache, store: RemoteStore, corrupt: Iterable[CorruptObject])
 
 
 def _replaced(workspace: Workspace, store: RemoteStore, checked: _Checked, paths: Iterable[str]) -> CorruptObject:
-    key = f"{QUARANTINE}/{checked.md5}-{time.time_ns()}"
+    key = f"{QUARANTINE}/{objectid.digits(checked.md5)}-{time.time_ns()}"
     chunks: list[bytes] = []
     store.bucket.get(store.key(checked.md5), chunks.append)
     store.bucket.put(key, chunks)
@@ -237,7 +236,7 @@ def _needs(cache: Cache, outs: Iterable[Out]) -> dict[str, list[str]]:
 
 def _listing(cache: Cache, md5: str) -> dict[str, str]:
     try:
-        return hashing.decode_directory(cache.path(md5).read_bytes(), md5)
+        return hashing.decode_directory(cache.path(md5).read_bytes(), md5, md5)
     except InvalidError:
         # Damaged beyond reading: it is found and reported with its hash.
         return {}

@@ -19,6 +19,7 @@ from everloop.workspace.config import WorkspaceConfig, read_config
 from everloop.workspace.contents import Contents
 from everloop.workspace.git import Git
 from everloop.workspace.ignore import IgnoreRules
+from everloop.workspace.legacycontents import LegacyContents
 from everloop.workspace.locks import WorkspaceLock
 from everloop.workspace.state import State
 from everloop.workspace.trash import Trash
@@ -72,7 +73,14 @@ class WorkingTree:
     @cached_property
     def contents(self) -> Contents:
         """What the paths hold now."""
-        return Contents(self.root, self.cache, State(self.layout.scratch_dir / "state"), self.dvcignore)
+        scratch = self.layout.scratch_dir
+        return Contents(
+            self.root,
+            self.cache,
+            State(scratch / "state"),
+            self.dvcignore,
+            legacy=lambda: LegacyContents(self.root, self.cache, State(scratch / "legacy-state"), self.dvcignore),
+        )
 
     @cached_property
     def trash(self) -> Trash:

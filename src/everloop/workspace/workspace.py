@@ -18,6 +18,7 @@ from everloop.workspace import datastatus, initialise, routes, selection
 from everloop.workspace import diff as diff_verb
 from everloop.workspace import gc as gc_verb
 from everloop.workspace import install as install_verb
+from everloop.workspace import migrate as migrate_verb
 from everloop.workspace import move as move_verb
 from everloop.workspace import relink as relink_verb
 from everloop.workspace import remove as remove_verb
@@ -32,6 +33,7 @@ from everloop.workspace.gc import Cloud, GcReport, Scope
 from everloop.workspace.git import Git
 from everloop.workspace.importing import Imports
 from everloop.workspace.install import InstallReport
+from everloop.workspace.migrate import MigrateReport
 from everloop.workspace.protect import unprotect
 from everloop.workspace.source import open_source
 from everloop.workspace.transfers import Transfers
@@ -180,6 +182,18 @@ class Workspace(WorkingTree):
             ConflictError: A listing is missing.
         """
         return gc_verb.gc(self, scope, cloud=cloud, dry=dry, allow_missing=allow_missing)
+
+    def migrate(self, *, records: bool = False, dry: bool = False) -> MigrateReport:
+        """Give the objects of DVC 2 in the cache the names of DVC 3, too. Leaves `dvc.lock` files to the pipelines.
+
+        Args:
+            records: Also rewrite the `.dvc` files that name them, where the data did not change.
+            dry: Only tell.
+
+        Raises:
+            InvalidError: A file is malformed.
+        """
+        return migrate_verb.migrate(self, records=records, dry=dry)
 
     def undo(self) -> UndoReport:
         """Bring back what the newest operation in the trash replaced or removed.
@@ -372,7 +386,7 @@ class Workspace(WorkingTree):
             out.is_cached
             and out.content is not None
             and bool(self.cache.missing(out.content.md5))
-            and self.measure(out.path) != out.content
+            and self.contents.like(out.content.md5).measure(out.path) != out.content
         )
 
     def unprotect(self, path: str) -> None:
