@@ -19,7 +19,7 @@ from everloop.errors import (
     NotFoundError,
     UnavailableError,
 )
-from everloop.workspace import Workspace, clones, hashing, importrecord
+from everloop.workspace import Workspace, clones, hashing, importrecord, recordhash
 from everloop.workspace.get import get, get_address, name_of
 from everloop.workspace.gitobjects import GitObjects
 from everloop.workspace.listing import list_entries, list_tree, usage
@@ -240,7 +240,7 @@ def test_update_follows_the_source_and_keeps_what_a_person_wrote(registry: Works
     assert "desc: words" in record.read_text()
     data = load_editable_mapping(record)
     assert data["deps"][0]["repo"]["rev"] == "main"
-    assert data["md5"] == importrecord.digest(data)
+    assert data["md5"] == recordhash.digest(data)
     write(registry, "d/a", "third")
     registry.add(["d"])
     commit(registry)
@@ -328,7 +328,7 @@ def test_source_with_unknown_settings_is_left_alone(registry: Workspace, workspa
     ],
 )
 def test_hash_of_a_record_is_that_of_dvc(text: dict[str, Any], md5: str) -> None:
-    assert importrecord.digest(CommentedMap(text)) == md5
+    assert recordhash.digest(CommentedMap(text)) == md5
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
 """Read and write `.dvc` files in DVC's own style; what a person wrote into them stays.
 
-Source: dvc 3.67 (`schema.py`, `output.py`). Read: outs of a local path with an MD5 of the 3.x kind. Everything else of
-the format is named and refused, because passing over it would change what the file means.
+Source: dvc 3.67 (`schema.py`, `output.py`). Read: outs of a path in the workspace. What else is written in a file,
+known or not, stays as it is.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from everloop.errors import InvalidError
-from everloop.workspace import durable, hashing, objectid, traitrecord, yamlfile
+from everloop.workspace import durable, hashing, objectid, recordhash, traitrecord, yamlfile
 from everloop.workspace.values import Content, DvcFile, Out
 
-_FILE_KEYS = {"md5", "frozen", "deps", "outs", "meta", "desc", "wdir", "always_changed", "locked"}
-_CONTENT_KEYS = ("md5", "size", "nfiles", "isexec", "hash")
-_OUT_OPTIONS = ("path", "cache", "push", "persist", "remote", "desc", "type", "labels", "meta")
-_OUT_KEYS = {*_CONTENT_KEYS, *_OUT_OPTIONS}
+# What an entry says of the bytes; all of it goes when they change.
+CONTENT_KEYS = (
+    "md5", "size", "nfiles", "isexec", "hash", "etag", "checksum", "version_id", "files", "cloud",
+)  # fmt: skip
 
 
 def read(root: Path, path: str) -> DvcFile:
@@ -28,7 +28,7 @@ def read(root: Path, path: str) -> DvcFile:
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidError: It is malformed or uses something that is not supported; names the file and the key.
+        InvalidError: It is malformed; names the file and the key.
     """
     return parse(yamlfile.read_text(root / path), path, str(root / path))
 
@@ -46,13 +46,12 @@ def parse(text: str, path: str, where: str) -> DvcFile:
     """
     data = yamlfile.parse_plain(text, where) or {}
     _require_mapping(data, where)
-    _refuse_unknown(data, _FILE_KEYS, where)
     folder = _folder(path, data.get("wdir"), where)
     entries = data.get("outs") or []
     if not isinstance(entries, list):
         raise InvalidError(f"{where}: outs must be a list, found {type(entries).__name__}")
-    outs = tuple(_read_out(entry, folder, f"{where}: outs[{index}]") for index, entry in enumerate(entries))
-    return DvcFile(path=path, outs=outs, is_import=bool(data.get("deps")))
+    outs = (_read_out(entry, folder, f"{where}: outs[{index}]") for index, entry in enumerate(entries))
+    return DvcFile(path=path, outs=tuple(filter(None, outs)), is_import=bool(data.get("deps")))
 
 
 def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
@@ -79,7 +78,9 @@ def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
         _update_entry(entry, name, out)
         traitrecord.write(entry, out.traits)
         if not has_size:
-            entry.pop("size", None)
+            _drop(entry, "size")
+    if "md5" in data:
+        data["md5"] = recordhash.digest(data)
     durable.write_atomically(target, yamlfile.dump(data))
 
 
@@ -101,9 +102,6 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
     Raises:
         InvalidError: The hash is malformed or of a kind that is not supported.
     """
-    for key in ("etag", "checksum", "files", "cloud", "version_id"):
-        if key in entry:
-            raise InvalidError(f"{where}: {key} (cloud-versioned or external data) is not supported")
     md5 = entry.get("md5")
     if md5 is None:
         return None
@@ -122,13 +120,15 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
     )
 
 
-def _read_out(entry: Any, folder: PurePosixPath, where: str) -> Out:
+def _read_out(entry: Any, folder: PurePosixPath, where: str) -> Out | None:
+    """An out; None when it lies outside of the workspace, where nothing is done with it."""
     _require_mapping(entry, where)
-    content = read_content(entry, where)
-    _refuse_unknown(entry, _OUT_KEYS, where)
     path = entry.get("path")
     if not isinstance(path, str):
         raise InvalidError(f"{where}: path must be a string, found {path!r}")
+    if "://" in path or path.startswith("/"):
+        return None
+    content = read_content(entry, where)
     return Out(
         path=inside(folder, path, where),
         content=content,
@@ -165,14 +165,32 @@ def _update_entry(entry: Any, name: str, out: Out) -> None:
         entry.update(fields)
         entry["path"] = name
         return
-    for key in _CONTENT_KEYS:
-        if key not in fields:
-            entry.pop(key, None)
+    for key in CONTENT_KEYS:
+        if key in entry and key not in fields:
+            _drop(entry, key)
     for position, (key, value) in enumerate(fields.items()):
         if key in entry:
             entry[key] = value
         else:
             entry.insert(min(position, len(entry)), key, value)
+
+
+def _drop(entry: Any, key: str) -> None:
+    """Remove a key; a comment behind it, which may be about what follows, goes to its neighbour."""
+    if not hasattr(entry, "ca"):
+        del entry[key]
+        return
+    place = list(entry).index(key)
+    comments = entry.ca.items
+    comment = comments.pop(key, None)
+    del entry[key]
+    if comment is None or comment[2] is None:
+        return
+    other = comments.setdefault(list(entry)[max(place - 1, 0)], [None, None, None, None])
+    if other[2] is None:
+        other[2] = comment[2]
+    else:
+        other[2].value = other[2].value.rstrip("\n") + "\n" + comment[2].value.lstrip(" ")
 
 
 def _folder(path: str, wdir: Any, where: str) -> PurePosixPath:
@@ -182,9 +200,3 @@ def _folder(path: str, wdir: Any, where: str) -> PurePosixPath:
 def _require_mapping(value: Any, where: str) -> None:
     if not isinstance(value, dict):
         raise InvalidError(f"{where}: must be a mapping of keys, found {type(value).__name__}")
-
-
-def _refuse_unknown(data: dict[str, Any], known: set[str], where: str) -> None:
-    for key in data:
-        if key not in known:
-            raise InvalidError(f"{where}: the key {key!r} is not known", hint=f"known are {', '.join(sorted(known))}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
-from everloop.workspace import durable, dvcfile, importrecord, yamlfile
+from everloop.workspace import durable, dvcfile, importrecord, recordhash, yamlfile
 from everloop.workspace.autostage import stage
 from everloop.workspace.get import get_address, is_web, local_path, probe
 from everloop.workspace.source import open_source
@@ -126,7 +126,7 @@ class Imports:
 
 def _update(workspace: Workspace, file: DvcFile, rev: str | None, *, force: bool) -> bool:
     out, data, dep = importrecord.load(workspace.root, file)
-    before = importrecord.digest(data)
+    before = recordhash.digest(data)
     if not force and workspace.change_of(out) is Change.MODIFIED:
         raise ConflictError(
             f"{out.path} was changed here, and an update would replace it",
@@ -143,7 +143,7 @@ def _update(workspace: Workspace, file: DvcFile, rev: str | None, *, force: bool
         return False
     is_new = content != out.content or workspace.measure(out.path) != content
     _settle(workspace, file.path, out.path, content, data, force=True)
-    return is_new or importrecord.digest(data) != before
+    return is_new or recordhash.digest(data) != before
 
 
 def _renewed_from_repository(

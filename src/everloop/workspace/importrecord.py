@@ -1,26 +1,22 @@
 """The `.dvc` file of an import: its source as a dependency, frozen, and a hash over all of it.
 
-Source: dvc 3.67 (`stage/utils.py`, `compute_md5`). Leaves bringing the data to `importing.py`.
+Leaves bringing the data to `importing.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from everloop.errors import InvalidError
-from everloop.workspace import yamlfile
-from everloop.workspace.dvcfile import content_fields
+from everloop.workspace import recordhash, yamlfile
+from everloop.workspace.dvcfile import CONTENT_KEYS, content_fields
 from everloop.workspace.values import Content, DvcFile, Out
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
 
-_NOT_HASHED_AT_TOP = {"md5", "meta", "desc"}
-_NOT_HASHED = {"desc", "type", "labels", "meta", "locked", "frozen", "metric", "persist", "isexec", "size", "nfiles"}
-_CONTENT_KEYS = ("md5", "size", "nfiles", "isexec", "hash")
+_REFUSED = {"config", "fs_config", "db", "ds", "files", "cloud", "version_id"}
 _SOURCE_KEYS = ("md5", "checksum", "etag", "size", "nfiles", "isexec", "hash")
 
 
@@ -44,10 +40,10 @@ def load(root: Path, file: DvcFile) -> tuple[Out, CommentedMap, CommentedMap]:
     if not isinstance(dep, dict):
         raise InvalidError(f"{file.path}: an import has one source and one out")
     repo = dep.get("repo")
-    for holder, known in ((dep, {"path", "repo", *_SOURCE_KEYS}), (repo or {}, {"url", "rev", "rev_lock", "remote"})):
-        for key in holder:
-            if key not in known:
-                raise InvalidError(f"{file.path}: the key {key!r} of its source is not supported", hint="use dvc")
+    for key in (*dep, *(repo or {})):
+        # What else is written there stays, but these change where the data come from.
+        if key in _REFUSED:
+            raise InvalidError(f"{file.path}: the key {key!r} of its source is not supported", hint="use dvc")
     if not isinstance(dep.get("path"), str) or (repo is not None and not isinstance(repo.get("url"), str)):
         raise InvalidError(f"{file.path}: its source has no path or no url")
     if repo is not None and not isinstance(repo.get("remote", ""), str):
@@ -59,8 +55,8 @@ def fill(data: CommentedMap, content: Content | None) -> None:
     """Put the content of the out and the hash of the whole in place; None means that the data never came."""
     entry = data["outs"][0]
     fields = content_fields(content) if content is not None else {"hash": "md5"}
-    _replace(entry, _CONTENT_KEYS, fields)
-    md5 = digest(data)
+    _replace(entry, CONTENT_KEYS, fields)
+    md5 = recordhash.digest(data)
     if "md5" in data:
         data["md5"] = md5
     else:
@@ -78,21 +74,6 @@ def put(entry: CommentedMap, key: str, value: str, *, after: str) -> None:
         entry[key] = value
     else:
         entry.insert(list(entry).index(after) + 1, key, value)
-
-
-def digest(data: CommentedMap) -> str:
-    """DVC's hash of the record, in hex: it tells that nobody has changed source or out by hand."""
-    plain = yamlfile.parse_plain(yamlfile.dump(data).decode(), "an import")
-    hashed = {key: value for key, value in plain.items() if key not in _NOT_HASHED_AT_TOP}
-    if hashed.get("wdir") == ".":
-        del hashed["wdir"]
-    return hashlib.md5(json.dumps(_pruned(hashed), sort_keys=True).encode(), usedforsecurity=False).hexdigest()
-
-
-def _pruned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _pruned(item) for key, item in value.items() if key not in _NOT_HASHED}
-    return [_pruned(item) for item in value] if isinstance(value, list) else value
 
 
 def _replace(entry: CommentedMap, known: tuple[str, ...], fields: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
-from everloop.workspace import durable, gitignore, importrecord, targets, yamlfile
+from everloop.workspace import durable, gitignore, recordhash, targets, yamlfile
 from everloop.workspace.autostage import stage
 from everloop.workspace.values import DvcFile, Out
 from everloop.workspace.walk import DVC_SUFFIX
@@ -96,7 +96,7 @@ def _renamed(root: Path, file: DvcFile, source: str, target: str, new_path: str)
         _follow(dep, root / folder, root / new_folder)
     if "md5" in data:
         # The hash over an import's whole record, by which DVC sees that somebody changed it.
-        data["md5"] = importrecord.digest(data)
+        data["md5"] = recordhash.digest(data)
     return data
 
 
