@@ -26,6 +26,12 @@ class S3Server:
         assert answer.status == 200, answer.data
         return f"s3://{name}"
 
+    def keep_versions(self, name: str) -> None:
+        """Let a bucket keep what was under a key before."""
+        body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+        answer = urllib3.request("PUT", f"{self.url}/{name}?versioning", body=body, retries=False)
+        assert answer.status == 200, answer.data
+
     @property
     def options(self) -> dict[str, str]:
         """What a remote on it needs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from everloop.errors import DeniedError, FailedError, InvalidError, NotFoundError, UnavailableError
-from everloop.storage.bucket import Bucket, open_bucket
+from everloop.storage.bucket import Bucket, VersionedBucket, open_bucket
 from tests.s3 import KEYS, S3Server, s3_server
 
 
@@ -49,6 +51,23 @@ def test_what_was_put_is_there(bucket: Bucket) -> None:
     assert read(bucket, "a/ü b") == b"one"
     assert read(bucket, "empty") == b""
     assert read(bucket, "a/chunks") == b"x" * 1000 + b"y" * 1000
+
+
+def test_older_version_is_got_by_its_id(s3: S3Server) -> None:
+    url = s3.make_bucket("older")
+    s3.keep_versions("older")
+    bucket = open_bucket(f"{url}/f", s3.options)
+    bucket.put("a", b"1")
+    bucket.put("a", b"2")
+    listed = urllib3.request("GET", f"{s3.url}/older?versions").data.decode()
+    new, old = re.findall("<VersionId>(.*?)</VersionId>", listed)
+    assert isinstance(bucket, VersionedBucket)
+    got: list[bytes] = []
+    for version_id in (old, new, None):
+        bucket.get_version("a", version_id, got.append)
+    assert got == [b"1", b"2", b"2"]
+    with pytest.raises(NotFoundError, match="in version 0000"):
+        bucket.get_version("a", "00000000-0000-0000-0000-000000000000", got.append)
 
 
 def test_a_large_object_goes_in_parts_and_comes_back(bucket: Bucket) -> None:

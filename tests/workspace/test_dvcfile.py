@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from everloop.errors import InvalidError
-from everloop.workspace import Content, DvcFile, Out, dvcfile, recordhash, yamlfile
+from everloop.workspace import Content, DvcFile, Out, dvcfile, hashing, recordhash, yamlfile
 from everloop.workspace.yamlfile import load_plain
 
 FILE = Content(md5="a" * 32, size_bytes=7)
@@ -54,6 +54,10 @@ def test_paths_are_relative_to_the_file_and_its_wdir(tmp_path: Path) -> None:
         ("outs: [{path: x, md5: zz, hash: md5}]", "32 hex digits"),
         ("outs: [{path: ../x}]", "leaves the workspace"),
         ("outs: [{md5: " + "a" * 32 + ", hash: md5}]", "path must be a string"),
+        ("outs: [{path: x, hash: md5, files: 3}]", "files must be a list"),
+        ("outs: [{path: x, hash: md5, files: [{relpath: ../y, md5: " + "a" * 32 + "}]}]", "inside of the directory"),
+        ("outs: [{path: x, hash: md5, files: [{relpath: y, md5: 3}]}]", "32 hex digits"),
+        ("outs: [{path: x, hash: md5, md5: " + "a" * 32 + ", cloud: 3}]", "cloud must be"),
         ("outs: 3", "must be a list"),
         ("- a", "mapping"),
         ("a: [", "line"),
@@ -89,6 +93,24 @@ def test_hash_over_the_whole_record_of_an_old_dvc_stays_right(tmp_path: Path) ->
     dvcfile.write(tmp_path, DvcFile(path="x.dvc", outs=(Out(path="x", content=FILE),)))
     data = load_plain(tmp_path / "x.dvc")
     assert data["md5"] == recordhash.digest(data)
+
+
+def test_files_in_clouds_are_read_and_go_when_the_content_changes(tmp_path: Path) -> None:
+    listed = {"a": "a" * 32, "b/c": "b" * 32}
+    entries = "".join(
+        f"  - relpath: {path}\n    md5: {md5}\n    size: 2\n    cloud:\n      Far: {{etag: q, version_id: v}}\n"
+        for path, md5 in listed.items()
+    )
+    (tmp_path / "x.dvc").write_text(f"outs:\n- hash: md5\n  path: x\n  desc: mine\n  files:\n{entries}")
+    (out,) = dvcfile.read(tmp_path, "x.dvc").outs
+    assert out.content == Content(md5=hashing.directory_md5_of(listed), size_bytes=4, n_files=2)
+    assert [(version.path, version.md5, version.ids) for version in out.versions] == [
+        (path, md5, {"far": "v"}) for path, md5 in listed.items()
+    ]
+    dvcfile.write(tmp_path, DvcFile(path="x.dvc", outs=(Out(path="x", content=FILE),)))
+    assert (tmp_path / "x.dvc").read_text() == (
+        f"outs:\n- md5: {FILE.md5}\n  size: 7\n  hash: md5\n  path: x\n  desc: mine\n"
+    )
 
 
 WORDS = st.text("abcdefgh", min_size=1, max_size=6)

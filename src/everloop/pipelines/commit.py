@@ -129,7 +129,9 @@ def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm, *, relin
         params={item.written: changes.current_params(workspace, item) for item in stage.params},
         outs={out.written: kept.get(out.path) or _measured(workspace, out.path) for out in stage.outs},
     )
-    lockfile.write_stage(path, stage.name, locked)
+    if locked != before:
+        # Else what it says beside the content, as the versions in a cloud, would go.
+        lockfile.write_stage(path, stage.name, locked)
 
 
 def _as_recorded(workspace: Workspace, stage: Stage, before: LockedStage | None) -> dict[str, Content]:

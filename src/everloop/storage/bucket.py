@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from everloop.errors import InvalidError
@@ -69,6 +69,19 @@ class Bucket(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove keys; one that is not there is passed over."""
+        ...
+
+
+@runtime_checkable
+class VersionedBucket(Bucket, Protocol):
+    """A bucket that may keep what was under a key before, by an id that it gives each version."""
+
+    def get_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object]) -> None:
+        """As `get`, in a version; None means the newest one.
+
+        Raises:
+            NotFoundError: There is no such key, or no such version of it.
+        """
         ...
 
 

@@ -24,6 +24,7 @@ from everloop.storage.aws import profile_settings
 from everloop.storage.bucket import CHUNK_BYTES, is_key
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import ObjectStore
 
 _WHOLE_BYTES = 8 << 20
@@ -98,17 +99,22 @@ class Cloud:
             raise self._problem(prefix, error) from error
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
+        self.get_version(key, None, sink)
+
+    def get_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object]) -> None:
         import obstore
 
+        options: GetOptions | None = {"version": version_id} if version_id else None
         try:
-            answer = obstore.get(self._store, self._checked(key))
+            answer = obstore.get(self._store, self._checked(key), options=options)
             if answer.meta["size"] <= _WHOLE_BYTES:
                 sink(answer.bytes().to_bytes())
                 return
             for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 sink(bytes(chunk))
         except FileNotFoundError as error:
-            raise NotFoundError(f"{key} is not in {self.url}") from error
+            version = f" in version {version_id}" if version_id else ""
+            raise NotFoundError(f"{key} is not in {self.url}{version}") from error
         except obstore.exceptions.BaseError as error:
             raise self._problem(key, error) from error
 

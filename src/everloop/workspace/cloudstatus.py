@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from everloop.errors import NotFoundError
+from everloop.workspace import versions
 from everloop.workspace.parallel import Patience
 from everloop.workspace.routes import Route, listing, present_in_cache, routes
 from everloop.workspace.values import Out
@@ -33,7 +34,7 @@ def cloud_status(
 ) -> dict[str, CloudChange]:
     """See `Workspace.cloud_status`."""
     found: dict[str, CloudChange] = {}
-    wanted = [out for out in outs if out.is_pushed]
+    wanted = versions.without_others(workspace, [out for out in outs if out.is_pushed], remote)
     for route in routes(workspace, wanted, remote=remote, jobs=jobs, patience=patience):
         found |= _compare(workspace, route)
     return found

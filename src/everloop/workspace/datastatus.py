@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from everloop.errors import NotFoundError
+from everloop.workspace import versions
 from everloop.workspace.compare import Difference, Kind, Present, Recorded, compare
 from everloop.workspace.routes import Route, listing, recorded, routes
 from everloop.workspace.values import Out
@@ -102,7 +103,8 @@ def _missing(workspace: Workspace, outs: Iterable[Out], *, granular: bool) -> li
 
 def _not_in_remote(workspace: Workspace, outs: Iterable[Out], remote: str | None, *, granular: bool) -> list[str]:
     found: list[str] = []
-    for route in routes(workspace, [out for out in outs if out.is_pushed], remote=remote, jobs=None):
+    wanted = versions.without_others(workspace, [out for out in outs if out.is_pushed], remote)
+    for route in routes(workspace, wanted, remote=remote, jobs=None):
         paths: dict[str, list[str]] = {}
         for out, content in recorded(route.outs):
             paths.setdefault(content.md5, []).append(f"{out.path}/" if content.is_directory else out.path)

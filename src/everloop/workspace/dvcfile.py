@@ -11,6 +11,7 @@ from typing import Any
 
 from everloop.errors import InvalidError
 from everloop.workspace import durable, hashing, objectid, recordhash, traitrecord, yamlfile
+from everloop.workspace.cloudentry import read_versions
 from everloop.workspace.values import Content, DvcFile, Out
 
 # What an entry says of the bytes; all of it goes when they change.
@@ -102,6 +103,14 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
     Raises:
         InvalidError: The hash is malformed or of a kind that is not supported.
     """
+    if entry.get("files"):
+        # The listing stands in the record itself.
+        listed = read_versions(entry, where)
+        return Content(
+            md5=hashing.directory_md5_of({version.path: version.md5 for version in listed}),
+            size_bytes=sum(version.size_bytes for version in listed),
+            n_files=len(listed),
+        )
     md5 = entry.get("md5")
     if md5 is None:
         return None
@@ -136,6 +145,7 @@ def _read_out(entry: Any, folder: PurePosixPath, where: str) -> Out | None:
         is_pushed=bool(entry.get("push", True)),
         remote=entry.get("remote"),
         traits=traitrecord.read(entry.get("meta"), where),
+        versions=read_versions(entry, where),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import EverloopError, NotFoundError
-from everloop.workspace import hashing, parallel
+from everloop.workspace import hashing, parallel, versions
 from everloop.workspace.cache import Incoming
 from everloop.workspace.parallel import Patience
 from everloop.workspace.remote_store import RemoteStore
@@ -43,7 +43,11 @@ def fetch(
 ) -> Transfer:
     """Fetch the outs; see `Workspace.fetch`."""
     journal = Journal(progress)
-    for route in routes(workspace, _incomplete(workspace, outs), remote=remote, jobs=jobs, patience=patience):
+    plain, versioned = versions.split(workspace, _incomplete(workspace, outs), remote)
+    for group in versioned:
+        versions.fetch(workspace, group, journal, jobs=jobs, patience=patience)
+    named = None if any(group.is_asked for group in versioned) else remote
+    for route in routes(workspace, plain, remote=named, jobs=jobs, patience=patience):
         _fetch(workspace, route, journal)
     return journal.report()
 
@@ -85,7 +89,7 @@ def _fetch(workspace: Workspace, route: Route, journal: Journal) -> None:
                 listings[md5], arrived = _listing(workspace, store, md5, incoming)
             except EverloopError as error:
                 if not (md5 in optional and isinstance(error, NotFoundError)):
-                    journal.fail(store, md5, out.path, error.message)
+                    journal.fail(store.name, md5, out.path, error.message)
                 continue
             if arrived is not None:
                 waiting[md5] = arrived
@@ -145,5 +149,5 @@ def _take(
             continue
         failed.add(done.item)
         if done.error is not None and not (done.item in forgiven and isinstance(done.error, NotFoundError)):
-            journal.fail(store, done.item, names[done.item], done.error.message)
+            journal.fail(store.name, done.item, names[done.item], done.error.message)
     return failed

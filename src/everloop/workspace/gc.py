@@ -179,6 +179,9 @@ def needed_objects(outs: Iterable[Out], listing: Listing, *, allow_missing: bool
         needed.add(out.content.md5)
         if not out.content.is_directory or not out.is_cached:
             continue
+        if out.versions:
+            needed.update(version.md5 for version in out.versions)
+            continue
         try:
             needed.update(listing(out.content.md5).values())
         except NotFoundError as error:

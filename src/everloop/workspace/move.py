@@ -52,6 +52,11 @@ def move(workspace: Workspace, source: str, target: str) -> DvcFile:
 def _holder(workspace: Workspace, source: str, existing: dict[str, DvcFile]) -> tuple[DvcFile, Out]:
     for file in existing.values():
         for out in file.outs:
+            if out.path == source and any(version.ids for version in out.versions):
+                raise InvalidError(
+                    f"{source} is in a cloud-versioned remote under that very path, by which its record finds it",
+                    hint=f"add it anew: mv {source} TARGET, ever add TARGET, ever remove {file.path}",
+                )
             if out.path == source:
                 return file, out
     made = targets.made_by_stages(workspace)

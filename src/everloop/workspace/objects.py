@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from everloop.errors import NotFoundError
-from everloop.workspace import hashing, remotes
+from everloop.workspace import hashing, remotes, versions
 from everloop.workspace.cache import Cache, corrupt
 from everloop.workspace.configuration import Configuration
 from everloop.workspace.remote_store import RemoteStore
+from everloop.workspace.remotes import Remote
+from everloop.workspace.values import Out
 
 
 class Objects:
@@ -28,6 +30,14 @@ class Objects:
         self._caches = tuple(caches)
         self._settings = settings
         self._remote_name = remote
+        self._versioned: dict[str, Out] = {}
+
+    def know(self, outs: Iterable[Out]) -> None:
+        """Take from records where cloud-versioned remotes have their files."""
+        for out in outs:
+            self._versioned |= {version.md5: out for version in out.versions}
+            if out.content is not None and out.versions:
+                self._versioned[out.content.md5] = out
 
     def listing(self, md5: str) -> dict[str, str]:
         """The files of a directory, `{path below it: md5}`.
@@ -39,6 +49,8 @@ class Objects:
         cache = self._holder(md5)
         if cache is not None:
             return cache.read_directory(md5)
+        if md5 in self._versioned:
+            return {version.path: version.md5 for version in self._versioned[md5].versions}
         return hashing.decode_directory(self._store(md5).read(md5), md5, md5)
 
     def size_bytes(self, md5: str) -> int | None:
@@ -55,7 +67,7 @@ class Objects:
         """
         cache = self._holder(md5)
         if cache is None:
-            self._store(md5).fetch(md5, str(target))
+            self._fetch_far(md5, target)
             return
         source = cache.path(md5)
         with source.open("rb", buffering=0) as stream, target.open("xb", buffering=0) as sink:
@@ -69,12 +81,20 @@ class Objects:
         cache = self._holder(md5)
         if cache is not None:
             return cache.path(md5).open("rb")
-        store = self._store(md5)
         with tempfile.TemporaryDirectory(prefix="everloop-") as folder:
             # The name goes with the folder, the bytes when the stream is closed.
             aside = Path(folder) / md5
-            store.fetch(md5, str(aside))
+            self._fetch_far(md5, aside)
             return cast(BinaryIO, aside.open("rb"))
+
+    def _fetch_far(self, md5: str, target: Path) -> None:
+        if md5 in self._versioned and self._found is not None and versions.keeps_versions(self._found):
+            files = versions.wanted(self._versioned[md5], self._found.name)
+            item = next((item for item in files if item.md5 == md5), None)
+            if item is not None:
+                versions.get(versions.open_bucket(self._found), item, target)
+                return
+        self._store(md5).fetch(md5, str(target))
 
     def _holder(self, md5: str) -> Cache | None:
         return next((cache for cache in self._caches if cache.has(md5)), None)
@@ -89,12 +109,17 @@ class Objects:
 
     @cached_property
     def _remote(self) -> RemoteStore | None:
+        if self._found is None or self._settings is None:
+            return None
+        return RemoteStore(self._found, self._settings / "tmp" / "everloop" / "remotes")
+
+    @cached_property
+    def _found(self) -> Remote | None:
         if self._settings is None:
             return None
         try:
-            found = remotes.find(Configuration(self._settings), self._remote_name)
+            return remotes.find(Configuration(self._settings), self._remote_name)
         except NotFoundError:
             if self._remote_name is not None:
                 raise
             return None
-        return RemoteStore(found, self._settings / "tmp" / "everloop" / "remotes")

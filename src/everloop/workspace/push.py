@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from everloop.errors import EverloopError, NotFoundError
-from everloop.workspace import parallel
+from everloop.workspace import parallel, versions
 from everloop.workspace.parallel import Patience
-from everloop.workspace.routes import Journal, Progress, Route, Transfer, present_in_cache, routes
+from everloop.workspace.routes import Journal, Progress, Route, Transfer, open_store, present_in_cache, routes
 from everloop.workspace.values import Out
+from everloop.workspace.versions import Versioned
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
@@ -32,9 +33,23 @@ def push(
     """Push the outs; see `Workspace.push`."""
     journal = Journal(progress)
     wanted = [out for out in outs if out.is_pushed]
-    for route in routes(workspace, wanted, remote=remote, jobs=jobs, patience=patience):
+    plain, versioned = versions.split(workspace, wanted, remote)
+    for group in versioned:
+        _refuse_versioned(workspace, group, journal)
+    named = None if any(group.is_asked for group in versioned) else remote
+    for route in routes(workspace, plain, remote=named, jobs=jobs, patience=patience):
         _push(workspace, route, journal, recheck=recheck)
     return journal.report()
+
+
+def _refuse_versioned(workspace: Workspace, versioned: Versioned, journal: Journal) -> None:
+    """What is not in a cloud-versioned remote stays out of it, and its record as it is."""
+    if versioned.is_asked and versioned.unpushed:
+        open_store(workspace, versioned.remote.name)
+    for out in versioned.unpushed:
+        assert out.content is not None
+        reason = f"{versioned.remote.name} keeps versions, where nothing is pushed to; use dvc push"
+        journal.fail(versioned.remote.name, out.content.md5, out.path, reason)
 
 
 def _push(workspace: Workspace, route: Route, journal: Journal, *, recheck: bool) -> None:
@@ -52,7 +67,7 @@ def _push(workspace: Workspace, route: Route, journal: Journal, *, recheck: bool
             listings[md5] = workspace.cache.read_directory(md5)
         except NotFoundError as error:
             if not store.has(md5):
-                journal.fail(store, md5, out.path, error.message)
+                journal.fail(store.name, md5, out.path, error.message)
             continue
         names |= {file_md5: f"{out.path}/{path}" for path, file_md5 in listings[md5].items()}
     there = store.present({*names, *listings})
@@ -63,7 +78,7 @@ def _push(workspace: Workspace, route: Route, journal: Journal, *, recheck: bool
     failed |= _move(workspace, route, labels, journal)
     for md5 in listings.keys() - set(whole):
         if md5 not in there:
-            journal.fail(store, md5, directories[md5].path, "not pushed, because some of its files were not")
+            journal.fail(store.name, md5, directories[md5].path, "not pushed, because some of its files were not")
     if len(journal.failed) > n_failed:
         store.forget()
     else:
@@ -99,16 +114,16 @@ def _move(workspace: Workspace, route: Route, names: dict[str, str], journal: Jo
             arrived(done.item)
         else:
             failed.add(done.item)
-            journal.fail(store, done.item, names[done.item], done.error.message)
+            journal.fail(store.name, done.item, names[done.item], done.error.message)
     for md5 in names.keys() - here:
         failed.add(md5)
         reason = f"neither the cache {workspace.cache.root} nor the remote has it"
-        journal.fail(store, md5, names[md5], reason)
+        journal.fail(store.name, md5, names[md5], reason)
     try:
         store.flush()
     except EverloopError as error:
         for md5, path in moved.items():
             journal.undo(md5)
-            journal.fail(store, md5, path, error.message)
+            journal.fail(store.name, md5, path, error.message)
         failed |= moved.keys()
     return failed

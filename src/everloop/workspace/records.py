@@ -13,6 +13,7 @@ from typing import Any
 
 from everloop.errors import InvalidError
 from everloop.workspace import dvcfile, yamlfile
+from everloop.workspace.cloudentry import read_versions
 from everloop.workspace.values import Out
 from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 
@@ -109,6 +110,7 @@ def _out(base: PurePosixPath, written: str, item: dict[str, Any], options: Mappi
         is_cached=bool(options.get("cache", True)),
         is_pushed=bool(options.get("push", True)),
         remote=options.get("remote"),
+        versions=read_versions(item, f"{where}: {written}"),
     )
 
 

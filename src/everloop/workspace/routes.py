@@ -95,9 +95,9 @@ class Journal:
         """One that was thought to be moved was not."""
         del self.done[md5]
 
-    def fail(self, store: RemoteStore, md5: str, path: str, reason: str) -> None:
+    def fail(self, remote: str, md5: str, path: str, reason: str) -> None:
         """One was not."""
-        self.failed.append(Failure(path=path, md5=md5, remote=store.name, reason=reason))
+        self.failed.append(Failure(path=path, md5=md5, remote=remote, reason=reason))
         self._tell()
 
     def report(self) -> Transfer:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from everloop.errors import NotFoundError
-from everloop.workspace import dvcfile
+from everloop.workspace import dvcfile, versions
 from everloop.workspace.traits import NONE
 from everloop.workspace.values import Content, Out, Revision
 from everloop.workspace.walk import DVC_SUFFIX
@@ -114,6 +114,9 @@ def _parts(known: list[Out], target: str, read: ReadDirectory) -> list[Out]:
         if not target.startswith(out.path + "/") or out.content is None or not out.content.is_directory:
             continue
         inner = target.removeprefix(out.path + "/")
+        if out.versions:
+            parts += versions.parts(out, inner)
+            continue
         files = read(out)
         executable = (out.traits or NONE).executables(files)
         parts += [

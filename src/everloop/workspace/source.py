@@ -38,6 +38,7 @@ class Source:
         self._layer = layer
         self._objects = objects
         self._outs = {out.path: out for out in layer.outs() if out.is_cached}
+        objects.know(self._outs.values())
         self._above = {folder for path in self._outs for folder in _folders(path)}
         self._listings: dict[str, dict[str, str]] = {}
 

@@ -35,6 +35,22 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         return self.md5.endswith(DIRECTORY_SUFFIX)
 
 
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in cloud-versioned remotes.
+
+    Attributes:
+        path: Relative to the directory that is under version; "" when the file is it itself.
+        md5: Of its bytes.
+        size_bytes: Their number.
+        ids: `{remote: id of the version there}`; None where the remote knows only the newest one.
+    """
+
+    path: str
+    md5: str
+    size_bytes: int
+    ids: dict[str, str | None]
+
+
 class Out(msgspec.Struct, frozen=True, kw_only=True):
     """A path under version.
 
@@ -45,6 +61,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
         is_pushed: They go to remotes as well (`push: true`).
         remote: The name of the only remote that has them; None means the one that a command means.
         traits: What a directory has besides bytes; None when nothing is recorded.
+        versions: Where cloud-versioned remotes have its files.
     """
 
     path: str
@@ -53,6 +70,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
     is_pushed: bool = True
     remote: str | None = None
     traits: Traits | None = None
+    versions: tuple[Version, ...] = ()
 
 
 class DvcFile(msgspec.Struct, frozen=True, kw_only=True):
