@@ -37,18 +37,8 @@ def transfer_options(command: Command) -> Command:
     return command
 
 
-def _refuse_run_cache(_: click.Context, __: click.Parameter, value: bool) -> bool:
-    if value:
-        raise click.UsageError("--run-cache is not supported: Everloop keeps no run cache")
-    return value
-
-
 run_cache_option = click.option(
-    "--run-cache/--no-run-cache",
-    default=False,
-    expose_value=False,
-    callback=_refuse_run_cache,
-    help="Accepted for DVC's sake when it is off.",
+    "--run-cache/--no-run-cache", default=False, help="Also the run cache: what stages have made of what."
 )
 
 
@@ -57,7 +47,7 @@ run_cache_option = click.option(
 @run_cache_option
 @click.option("--recheck", is_flag=True, help="Look for every object again, also where all were seen before.")
 @json_option
-def push(targets: tuple[str, ...], recheck: bool, as_json: bool, **words: Any) -> None:
+def push(targets: tuple[str, ...], run_cache: bool, recheck: bool, as_json: bool, **words: Any) -> None:
     """Bring the data of the cache to a remote: all, or those that TARGETS name.
 
     TARGETS are data, .dvc files, stages, or paths inside a tracked folder. What is there already is not sent again;
@@ -69,7 +59,7 @@ def push(targets: tuple[str, ...], recheck: bool, as_json: bool, **words: Any) -
       ever push -r shared data/flights
     """
     workspace = Workspace.open()
-    report = _transfers(workspace).push(recheck=recheck, **_meaning(workspace, targets, words))
+    report = _transfers(workspace).push(recheck=recheck, run_cache=run_cache, **_meaning(workspace, targets, words))
     _finish(report, "pushed", as_json=as_json, value=report)
     hint("git push")
 
@@ -79,10 +69,11 @@ def push(targets: tuple[str, ...], recheck: bool, as_json: bool, **words: Any) -
 @run_cache_option
 @click.option("--max-size", type=click.IntRange(min=0), metavar="BYTES", help="Leave out data that are larger.")
 @json_option
-def fetch(targets: tuple[str, ...], max_size: int | None, as_json: bool, **words: Any) -> None:
+def fetch(targets: tuple[str, ...], run_cache: bool, max_size: int | None, as_json: bool, **words: Any) -> None:
     """Bring data from a remote into the cache; `ever checkout` puts them in place."""
     workspace = Workspace.open()
-    report = _transfers(workspace).fetch(max_bytes=max_size, **_meaning(workspace, targets, words))
+    meaning = _meaning(workspace, targets, words)
+    report = _transfers(workspace).fetch(max_bytes=max_size, run_cache=run_cache, **meaning)
     _finish(report, "fetched", as_json=as_json, value=report)
     hint("ever checkout")
 
@@ -93,10 +84,12 @@ def fetch(targets: tuple[str, ...], max_size: int | None, as_json: bool, **words
 @click.option("-f", "--force", is_flag=True, help="Overwrite changes that are nowhere else.")
 @click.option("--allow-missing", is_flag=True, help="Succeed also when the remote lacks some of the data.")
 @json_option
-def pull(targets: tuple[str, ...], force: bool, allow_missing: bool, as_json: bool, **words: Any) -> None:
+def pull(
+    targets: tuple[str, ...], run_cache: bool, force: bool, allow_missing: bool, as_json: bool, **words: Any
+) -> None:
     """Bring data from a remote and put them in place: fetch, then checkout."""
     workspace = Workspace.open()
-    report = _transfers(workspace).pull(force=force, **_meaning(workspace, targets, words))
+    report = _transfers(workspace).pull(force=force, run_cache=run_cache, **_meaning(workspace, targets, words))
     restored = [f"restored {path}" for path in report.checkout.restored]
     _finish(report.fetched, "fetched", as_json=as_json, value=report, lines=restored, tolerant=allow_missing)
     hint("ever status")
@@ -157,7 +150,9 @@ def _finish(
         say(f"failed: {failure.path} ({failure.md5}, remote {failure.remote}): {failure.reason}")
     count = len(report.done)
     summary = f"{count:,} {'file' if count == 1 else 'files'} {verb}"
-    text = [*(lines or []), summary if count or report.failed else "everything is up to date"]
+    n_runs = len(report.runs)
+    runs = [f"{n_runs:,} {'run' if n_runs == 1 else 'runs'} of the run cache {verb}"] if n_runs else []
+    text = [*(lines or []), *runs, summary if count or report.failed else "everything is up to date"]
     emit(value, as_json=as_json, text=text)
     if report.failed and not tolerant:
         raise FailedError(

@@ -44,11 +44,13 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         done: `{id: path}` of the objects that were moved.
         failed: Those that were not; to do the same again goes on where this ended.
         unreadable: `{file: why}` of the records in Git revisions that could not be read and were passed over.
+        runs: The entries of the run cache that were moved.
     """
 
     done: dict[str, str]
     failed: tuple[Failure, ...] = ()
     unreadable: dict[str, str] = {}
+    runs: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

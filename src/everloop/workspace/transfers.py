@@ -7,13 +7,13 @@ are on their way: objects are only ever added, under names that promise their co
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from everloop.errors import NotFoundError
-from everloop.workspace import cloudstatus, selection
+from everloop.workspace import cloudstatus, runcache, selection
 from everloop.workspace import fetch as fetch_verb
 from everloop.workspace import push as push_verb
 from everloop.workspace.cloudstatus import CloudChange
@@ -22,6 +22,7 @@ from everloop.workspace.routes import Failure, Progress, Transfer, listing, open
 from everloop.workspace.values import CheckoutReport, Out, Revision
 
 if TYPE_CHECKING:
+    from everloop.workspace.remote_store import RemoteStore
     from everloop.workspace.workspace import Workspace
 
 Targets = Iterable[str | os.PathLike[str]] | None
@@ -67,10 +68,12 @@ class Transfers:
         recursive: bool = False,
         glob: bool = False,
         recheck: bool = False,
+        run_cache: bool = False,
     ) -> Transfer:
         """Bring what the cache has to the remote; `push: false` stays.
 
         Args:
+            run_cache: Also all entries of the run cache.
             recheck: Look for each object in the remote again, also of directories that were seen there whole.
         """
 
@@ -79,6 +82,7 @@ class Transfers:
             return self._workspace.cache.read_directory(out.content.md5)
 
         outs, unreadable = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
+        runs = self._runs(runcache.push, remote, jobs) if run_cache else Transfer(done={})
         report = push_verb.push(
             self._workspace,
             outs,
@@ -88,7 +92,7 @@ class Transfers:
             patience=self._patience,
             progress=self._progress,
         )
-        return msgspec.structs.replace(report, unreadable=unreadable)
+        return _with_runs(report, runs, unreadable)
 
     def fetch(
         self,
@@ -100,18 +104,20 @@ class Transfers:
         recursive: bool = False,
         glob: bool = False,
         max_bytes: int | None = None,
+        run_cache: bool = False,
     ) -> Transfer:
         """Bring what the cache lacks from the remote.
 
         Args:
+            run_cache: Also all entries of the run cache.
             max_bytes: Leave out data that are larger, a directory as a whole; None means no limit.
         """
         read = self._fetched_listings(remote)
         outs, unreadable = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
         if max_bytes is not None:
             outs = [out for out in outs if out.content is not None and out.content.size_bytes <= max_bytes]
-        report = self._fetch(outs, remote, jobs)
-        return msgspec.structs.replace(report, unreadable=unreadable)
+        runs = self._runs(runcache.fetch, remote, jobs) if run_cache else Transfer(done={})
+        return _with_runs(self._fetch(outs, remote, jobs), runs, unreadable)
 
     def pull(
         self,
@@ -123,6 +129,7 @@ class Transfers:
         recursive: bool = False,
         glob: bool = False,
         force: bool = False,
+        run_cache: bool = False,
     ) -> Pull:
         """Fetch, then put the data on disk in place as the files on disk record them.
 
@@ -130,13 +137,22 @@ class Transfers:
 
         Args:
             force: Overwrite changes that are nowhere else.
+            run_cache: Also all entries of the run cache.
 
         Raises:
             ConflictError: Changes would be lost; nothing was put in place.
         """
         read = self._fetched_listings(remote)
         here, _ = self._meant(targets, read, (), recursive=recursive, glob=glob)
-        report = self.fetch(targets, remote=remote, jobs=jobs, revisions=revisions, recursive=recursive, glob=glob)
+        report = self.fetch(
+            targets,
+            remote=remote,
+            jobs=jobs,
+            revisions=revisions,
+            recursive=recursive,
+            glob=glob,
+            run_cache=run_cache,
+        )
         complete = [out for out in here if not _touches(out, report.failed) and self._may_be_here(out)]
         return Pull(fetched=report, checkout=self._workspace.restore(complete, force=force))
 
@@ -181,6 +197,12 @@ class Transfers:
             self._workspace, outs, remote=remote, jobs=jobs, patience=self._patience, progress=self._progress
         )
 
+    def _runs(
+        self, move: Callable[[Workspace, RemoteStore], runcache.Moved], remote: str | None, jobs: int | None
+    ) -> Transfer:
+        moved, failed = move(self._workspace, open_store(self._workspace, remote, jobs=jobs, patience=self._patience))
+        return Transfer(done={}, failed=tuple(failed), runs=tuple(moved))
+
     def _fetched_listings(self, remote: str | None) -> selection.ReadDirectory:
         def read(out: Out) -> Mapping[str, str]:
             assert out.content is not None
@@ -190,6 +212,10 @@ class Transfers:
             return self._workspace.cache.read_directory(out.content.md5)
 
         return read
+
+
+def _with_runs(report: Transfer, runs: Transfer, unreadable: dict[str, str]) -> Transfer:
+    return msgspec.structs.replace(report, unreadable=unreadable, runs=runs.runs, failed=(*report.failed, *runs.failed))
 
 
 def _touches(out: Out, failures: Iterable[Failure]) -> bool:
