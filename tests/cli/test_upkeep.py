@@ -51,7 +51,6 @@ def test_part_of_a_folder_from_inside_it(project: Path, monkeypatch: pytest.Monk
         ("check-ignore",),
         ("check-ignore", "-a", "x"),
         ("init", "--no-scm", "--subdir", "x"),
-        ("gc", "-w", "--skip-failed"),
         ("verify", "--cloud", "--fetch"),
         ("verify", "--remote", "r"),
     ],

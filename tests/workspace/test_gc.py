@@ -129,6 +129,19 @@ def test_record_of_a_revision_that_cannot_be_read_stops_it(history: Workspace) -
     assert kept(history) == before
 
 
+def test_revision_that_cannot_be_read_is_passed_over_when_asked(history: Workspace) -> None:
+    write(history, "bad.dvc", "outs: [unclosed")
+    git(history, "add", "bad.dvc")
+    git(history, "commit", "-q", "-m", "bad")
+    (history.root / "bad.dvc").unlink()
+    report = history.gc(Scope(all_branches=True), dry=True, skip_failed=True)
+    assert [name.rpartition(": ")[2] for name in report.skipped] == ["bad.dvc"]
+    write(history, "bad.dvc", "outs: [unclosed")
+    with pytest.raises(InvalidError, match=r"bad\.dvc"):
+        # What is on the disk must be read all the same.
+        history.gc(Scope(all_branches=True), skip_failed=True)
+
+
 def test_missing_listing_stops_it_unless_allowed(history: Workspace) -> None:
     (content,) = [out.content for out in history.outs("v1")]
     assert content is not None

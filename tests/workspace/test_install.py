@@ -11,6 +11,7 @@ import pytest
 
 from everloop.errors import ConflictError, InvalidError
 from everloop.workspace import Workspace
+from everloop.workspace.yamlfile import load_plain
 
 HOOKS = ("pre-commit", "post-checkout")
 
@@ -131,3 +132,40 @@ def test_hooks_go_where_git_looks_for_them(workspace: Workspace) -> None:
 def test_without_git_there_is_nothing_to_install_into(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="not in a Git repository"):
         Workspace.init(tmp_path / "plain", scm=False).install(hooks=HOOKS)
+
+
+def test_pre_commit_tool_is_told_of_the_hooks_once(workspace: Workspace) -> None:
+    config = workspace.root / ".pre-commit-config.yaml"
+    config.write_text("# ours\nrepos:\n- repo: https://example.org/x  # theirs\n  rev: v1\n  hooks: [{id: x}]\n")
+    assert workspace.install(hooks=HOOKS, use_pre_commit_tool=True).hooks == HOOKS
+    text = config.read_text()
+    assert text.startswith("# ours\nrepos:\n- repo: https://example.org/x  # theirs\n  rev: v1\n")
+    workspace.install(hooks=HOOKS, use_pre_commit_tool=True)
+    assert config.read_text() == text
+    assert not (workspace.root / ".git/hooks/pre-commit").exists()
+    assert "merge=everloop" in (workspace.root / ".gitattributes").read_text()
+    for hook in load_plain(config)["repos"][1]["hooks"]:
+        # As the tool calls it: without arguments, and with what Git said in the environment.
+        said = {"PRE_COMMIT_CHECKOUT_TYPE": "1"} if hook["stages"] == ["post-checkout"] else {}
+        done = subprocess.run(hook["entry"].split(), cwd=workspace.root, env={**os.environ, **said}, check=False)
+        assert done.returncode == 0
+
+
+def test_checkout_hook_of_the_pre_commit_tool_brings_the_data(workspace: Workspace) -> None:
+    write(workspace, "a", "1")
+    workspace.add(["a"])
+    (workspace.root / "a").unlink()
+    ever = ["ever", "git-hook", "post-checkout"]
+    subprocess.run(ever, cwd=workspace.root, check=True)
+    assert not (workspace.root / "a").exists()
+    subprocess.run(ever, cwd=workspace.root, check=True, env={**os.environ, "PRE_COMMIT_CHECKOUT_TYPE": "1"})
+    assert (workspace.root / "a").read_text() == "1"
+
+
+def test_hooks_of_dvc_in_the_pre_commit_tool_stay_alone(workspace: Workspace) -> None:
+    config = workspace.root / ".pre-commit-config.yaml"
+    hooks = "".join(f"  - id: dvc-{name}\n" for name in HOOKS)
+    config.write_text(f"repos:\n- repo: https://github.com/treeverse/dvc\n  hooks:\n{hooks}")
+    before = config.read_text()
+    assert workspace.install(hooks=HOOKS, use_pre_commit_tool=True).kept == HOOKS
+    assert config.read_text() == before

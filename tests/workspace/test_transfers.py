@@ -267,3 +267,40 @@ def test_many_objects_are_found_by_a_listing(workspace: Workspace, shared: Path)
     assert len(patient(workspace).push().done) == 705
     assert patient(workspace).push(recheck=True).done == {}
     assert patient(workspace).status() == {}
+
+
+def test_what_was_seen_in_the_remote_is_told_without_asking(
+    workspace: Workspace, shared: Path, colleague: Workspace
+) -> None:
+    def missing(of: Workspace, *, refresh: bool, granular: bool = False) -> list[str]:
+        found = of.data_status(not_in_remote=True, remote_refresh=refresh, granular=granular)
+        return found.not_in_remote
+
+    patient(workspace).push()
+    assert missing(workspace, refresh=False) == []
+    assert missing(workspace, refresh=False, granular=True) == []
+    assert missing(colleague, refresh=False) == ["data/", "one.txt"]
+    assert missing(colleague, refresh=True, granular=True) == []
+    assert missing(colleague, refresh=False) == []
+    shutil.rmtree(shared)
+    assert missing(colleague, refresh=False) == []
+    assert missing(colleague, refresh=True) == ["data/", "one.txt"]
+
+
+def test_metrics_and_plots_are_fetched_alone(workspace: Workspace, shared: Path, colleague: Workspace) -> None:
+    stage = "{cmd: x, outs: [data], metrics: [one.txt]}"
+    (colleague.root / "one.txt.dvc").unlink()
+    (colleague.root / "dvc.yaml").write_text(
+        f"stages:\n  a: {stage}\nplots:\n- data/sub/b:\n    x: s\n- c: {{y: {{z: q}}}}\n"
+    )
+    record = (colleague.root / "data.dvc").read_text()
+    (colleague.root / "data.dvc").unlink()
+    md5 = record.partition("md5: ")[2].partition("\n")[0]
+    one = hashlib.md5(b"4").hexdigest()
+    ids = {"data": md5, "one.txt": one}
+    outs = ", ".join(f"{{path: {path}, hash: md5, md5: {oid}, size: 1}}" for path, oid in ids.items())
+    (colleague.root / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  a: {{cmd: x, outs: [{outs}]}}\n")
+    patient(workspace).push()
+    assert list(patient(colleague).fetch(kinds=["metrics"]).done.values()) == ["one.txt"]
+    assert "data" in patient(colleague).fetch(kinds=["plots"]).done.values()
+    assert patient(colleague).fetch().done == {}

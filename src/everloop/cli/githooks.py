@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,14 +19,19 @@ _HOOKS = ("pre-commit", "post-checkout", "pre-push")
 
 
 @click.command()
+@click.option("--use-pre-commit-tool", is_flag=True, help="Name the hooks in .pre-commit-config.yaml instead.")
 @json_option
-def install(as_json: bool) -> None:
+def install(use_pre_commit_tool: bool, as_json: bool) -> None:
     """Let Git call Everloop: status before a commit, checkout after one, push before one, and merging by entry."""
-    report = Workspace.open().install(hooks=_HOOKS)
-    lines = [f"installed the hook {name}" for name in report.hooks]
+    report = Workspace.open().install(hooks=_HOOKS, use_pre_commit_tool=use_pre_commit_tool)
+    word = "named in .pre-commit-config.yaml: the hook" if use_pre_commit_tool else "installed the hook"
+    lines = [f"{word} {name}" for name in report.hooks]
     lines += [f"the hook {name} of DVC stays" for name in report.kept]
     emit(report, as_json=as_json, text=[*lines, f"installed the merge driver, named in {report.attributes}"])
-    hint("git add .gitattributes && git commit")
+    if use_pre_commit_tool:
+        hint("pre-commit install -t pre-commit -t post-checkout -t pre-push, then git add -A && git commit")
+    else:
+        hint("git add .gitattributes && git commit")
 
 
 @click.command("git-hook")
@@ -47,7 +53,9 @@ def git_hook(name: str, arguments: tuple[str, ...]) -> None:
         _push(workspace)
         return
     # Git says 1 for another commit and 0 for single files; in a rebase the person is not done yet.
-    is_other_commit = len(arguments) >= 3 and arguments[2] == "1"
+    # The pre-commit tool tells it in the environment.
+    kind = arguments[2] if len(arguments) >= 3 else os.environ.get("PRE_COMMIT_CHECKOUT_TYPE")
+    is_other_commit = kind == "1"
     git_folder = Path(workspace.git.ask("rev-parse", "--absolute-git-dir").rstrip("\n"))
     if is_other_commit and not (git_folder / "rebase-merge").is_dir():
         for path in workspace.checkout().restored:

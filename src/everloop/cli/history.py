@@ -75,6 +75,14 @@ def data() -> None:
 )
 @click.option("--not-in-remote", is_flag=True, help="Also ask the remote what it does not have.")
 @click.option("-r", "--remote", metavar="NAME", help="The remote to ask; else the default one.")
+@click.option(
+    "--no-remote-refresh",
+    "remote_refresh",
+    is_flag=True,
+    default=True,
+    flag_value=False,
+    help="Do not ask the remote: answer with what earlier commands have seen there.",
+)
 @json_option
 def status(
     targets: tuple[str, ...],
@@ -83,11 +91,17 @@ def status(
     untracked_files: str,
     not_in_remote: bool,
     remote: str | None,
+    remote_refresh: bool,
     as_json: bool,
 ) -> None:
     """Compare the last commit, the records and the data with each other."""
     found = Workspace.open().data_status(
-        absolute(targets), granular=granular, unchanged=unchanged, not_in_remote=not_in_remote, remote=remote
+        absolute(targets),
+        granular=granular,
+        unchanged=unchanged,
+        not_in_remote=not_in_remote,
+        remote=remote,
+        remote_refresh=remote_refresh,
     )
     report = _report(found, with_unchanged=unchanged, with_untracked=untracked_files == "all")
     lines = [line for key, entries in report.items() for line in _section(_TITLES[key], entries)]

@@ -67,13 +67,27 @@ def push(targets: tuple[str, ...], run_cache: bool, recheck: bool, as_json: bool
 @click.command()
 @transfer_options
 @run_cache_option
+@click.option(
+    "--type",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["metrics", "plots"]),
+    help="Only what dvc.yaml files declare as that; may be given twice.",
+)
 @click.option("--max-size", type=click.IntRange(min=0), metavar="BYTES", help="Leave out data that are larger.")
 @json_option
-def fetch(targets: tuple[str, ...], run_cache: bool, max_size: int | None, as_json: bool, **words: Any) -> None:
+def fetch(
+    targets: tuple[str, ...],
+    run_cache: bool,
+    max_size: int | None,
+    kinds: tuple[str, ...],
+    as_json: bool,
+    **words: Any,
+) -> None:
     """Bring data from a remote into the cache; `ever checkout` puts them in place."""
     workspace = Workspace.open()
     meaning = _meaning(workspace, targets, words)
-    report = _transfers(workspace).fetch(max_bytes=max_size, run_cache=run_cache, **meaning)
+    report = _transfers(workspace).fetch(max_bytes=max_size, kinds=kinds, run_cache=run_cache, **meaning)
     _finish(report, "fetched", as_json=as_json, value=report)
     hint("ever checkout")
 

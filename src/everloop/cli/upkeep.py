@@ -114,6 +114,7 @@ def unprotect(targets: tuple[str, ...], as_json: bool) -> None:
 @click.option("-r", "--remote", metavar="NAME", help="Which remote; the default one if none is named.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Requests to the remote at once.")
 @click.option("--allow-missing", is_flag=True, help="Go on where the listing of a directory is not in the cache.")
+@click.option("--skip-failed", is_flag=True, help="Go on where a record of a revision cannot be read.")
 @click.option("--dry", is_flag=True, help="Only list what would be removed.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @json_option
@@ -132,6 +133,7 @@ def gc(
     remote: str | None,
     jobs: int | None,
     allow_missing: bool,
+    skip_failed: bool,
     dry: bool,
     force: bool,
     as_json: bool,
@@ -163,14 +165,17 @@ def gc(
         raise click.UsageError("--remote goes with --cloud or --not-in-remote")
     workspace = open_workspace()
     cloud = Cloud(remote=remote, collects=collects, spares_remote=not_in_remote, jobs=jobs)
-    report = workspace.gc(scope, cloud=cloud, dry=True, allow_missing=allow_missing)
+    tolerant = {"allow_missing": allow_missing, "skip_failed": skip_failed}
+    report = workspace.gc(scope, cloud=cloud, dry=True, **tolerant)
+    for record, why in report.skipped.items():
+        say(f"passed over {record}: {why}")
     counted = f"{len(report.removed):,} objects, {report.size_bytes:,} bytes"
     if report.removed_remote:
         counted += f", and {len(report.removed_remote):,} objects of the remote for good"
     if not dry and (report.removed or report.removed_remote):
         if not force and not _agrees(f"Remove {counted} from {workspace.cache.root}?"):
             raise ConflictError(f"nothing was removed; it would be {counted}", hint="do not ask: --force")
-        report = workspace.gc(scope, cloud=cloud, allow_missing=allow_missing)
+        report = workspace.gc(scope, cloud=cloud, **tolerant)
     word = "would remove" if dry else "removed"
     emit(
         report,

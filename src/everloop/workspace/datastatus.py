@@ -52,6 +52,7 @@ def data_status(
     unchanged: bool = False,
     not_in_remote: bool = False,
     remote: str | None = None,
+    remote_refresh: bool = True,
 ) -> DataStatus:
     """Compare the three states; see `Workspace.data_status`."""
     outs = [out for out in workspace.outs() if _may_hold(out, targets)]
@@ -60,7 +61,9 @@ def data_status(
     uncommitted = _at(targets, compare(records, present, granular=granular, with_unchanged=unchanged))
     committed, same = _committed(workspace, targets, records, granular=granular, unchanged=unchanged)
     missing = _missing(workspace, outs, granular=granular)
-    far = _not_in_remote(workspace, outs, remote, granular=granular) if not_in_remote else []
+    far = []
+    if not_in_remote:
+        far = _not_in_remote(workspace, outs, remote, granular=granular, refresh=remote_refresh)
     workspace.contents.save()
     has_git = workspace.git.is_repository()
     return DataStatus(
@@ -101,24 +104,34 @@ def _missing(workspace: Workspace, outs: Iterable[Out], *, granular: bool) -> li
     return found
 
 
-def _not_in_remote(workspace: Workspace, outs: Iterable[Out], remote: str | None, *, granular: bool) -> list[str]:
+def _not_in_remote(
+    workspace: Workspace, outs: Iterable[Out], remote: str | None, *, granular: bool, refresh: bool
+) -> list[str]:
     found: list[str] = []
     wanted = versions.without_others(workspace, [out for out in outs if out.is_pushed], remote)
     for route in routes(workspace, wanted, remote=remote, jobs=None):
         paths: dict[str, list[str]] = {}
+        inner: dict[str, Mapping[str, str]] = {}
         for out, content in recorded(route.outs):
             paths.setdefault(content.md5, []).append(f"{out.path}/" if content.is_directory else out.path)
             if granular and content.is_directory:
-                for name, md5 in _listing(workspace, route, content.md5).items():
+                inner[content.md5] = _listing(workspace, route, content.md5, refresh=refresh)
+                for name, md5 in inner[content.md5].items():
                     paths.setdefault(md5, []).append(f"{out.path}/{name}")
-        there = route.store.present(paths)
+        if refresh:
+            there = route.store.present(paths)
+            whole = {md5 for md5, files in inner.items() if md5 in there and there.issuperset(files.values())}
+            route.store.remember_whole(whole.union(there.intersection(route.files)))
+        else:
+            there = route.store.seen(paths)
+            there |= {md5 for directory in there.intersection(inner) for md5 in inner[directory].values()}
         found += (path for md5, named in paths.items() if md5 not in there for path in named)
     return found
 
 
-def _listing(workspace: Workspace, route: Route, md5: str) -> Mapping[str, str]:
+def _listing(workspace: Workspace, route: Route, md5: str, *, refresh: bool) -> Mapping[str, str]:
     try:
-        return listing(workspace, route.store, md5)
+        return listing(workspace, route.store, md5) if refresh else workspace.cache.read_directory(md5)
     except NotFoundError:
         # Nobody can tell what it holds; that it is missing itself is told.
         return {}

@@ -89,6 +89,7 @@ class GcReport(msgspec.Struct, frozen=True, kw_only=True):
         n_kept: Objects that stay.
         n_revisions: Git revisions that were read for it.
         removed_remote: Ids of the objects in the remote, sorted.
+        skipped: `{record of a revision: why}` of those that could not be read, whatever they need.
     """
 
     removed: tuple[str, ...]
@@ -96,6 +97,7 @@ class GcReport(msgspec.Struct, frozen=True, kw_only=True):
     n_kept: int
     n_revisions: int
     removed_remote: tuple[str, ...] = ()
+    skipped: dict[str, str] = {}
 
 
 # Gives the files of a directory by its id.
@@ -109,6 +111,7 @@ def gc(
     cloud: Cloud | None = None,
     dry: bool = False,
     allow_missing: bool = False,
+    skip_failed: bool = False,
 ) -> GcReport:
     """Collect; see `Workspace.gc`."""
     cloud = cloud or Cloud()
@@ -118,8 +121,9 @@ def gc(
         store = routes.open_store(workspace, cloud.remote, jobs=cloud.jobs)
     listing = _listing_reader(workspace, store)
     removed_remote: list[str] = []
+    skipped: dict[str, str] | None = {} if skip_failed else None
     with workspace.locked():
-        needed, n_revisions = _needed_by_all(workspace, scope, listing, allow_missing=allow_missing)
+        needed, n_revisions = _needed_by_all(workspace, scope, listing, skipped, allow_missing=allow_missing)
         if store is not None and cloud.collects:
             removed_remote = sorted(md5 for md5 in store.ids() if md5 not in needed)
         if store is not None and cloud.spares_remote:
@@ -145,6 +149,7 @@ def gc(
         n_kept=n_kept,
         n_revisions=n_revisions,
         removed_remote=tuple(removed_remote),
+        skipped=skipped or {},
     )
 
 
@@ -218,7 +223,7 @@ def _whole_in(store: RemoteStore, needed: set[str], listing: Listing) -> set[str
 
 
 def _needed_by_all(
-    workspace: Workspace, scope: Scope, listing: Listing, *, allow_missing: bool
+    workspace: Workspace, scope: Scope, listing: Listing, skipped: dict[str, str] | None, *, allow_missing: bool
 ) -> tuple[set[str], int]:
     needed: set[str] = set()
     n_revisions = 0
@@ -229,7 +234,7 @@ def _needed_by_all(
         needed.update(md5 for out in outs for md5 in each.contents.seen(out.path, anew=True).objects.values())
         revisions = _revisions(each, scope, is_own=each is workspace)
         n_revisions += len(revisions)
-        needed |= needed_objects(_outs(each, revisions), listing, allow_missing=allow_missing)
+        needed |= needed_objects(_outs(each, revisions, skipped), listing, allow_missing=allow_missing)
     return needed, n_revisions
 
 
@@ -262,14 +267,18 @@ def _experiments(workspace: Workspace) -> list[str]:
     return [commit for commit, _, name in (line.partition(" ") for line in lines) if not name.startswith(_SCRATCH)]
 
 
-def _outs(workspace: Workspace, revisions: Sequence[Revision]) -> Iterator[Out]:
+def _outs(workspace: Workspace, revisions: Sequence[Revision], skipped: dict[str, str] | None) -> Iterator[Out]:
+    """What revisions record; notes in `skipped` what cannot be read, or with None refuses to go on."""
     if not revisions:
         return
     for snapshot in workspace.snapshots(revisions):
         for path, why in snapshot.unreadable.items():
             name = snapshot.revision.names[0] if snapshot.revision.names else snapshot.revision.commit[:12]
+            if skipped is not None:
+                skipped[f"{name}: {path}"] = why
+                continue
             raise InvalidError(
                 f"{path} of {name} cannot be read, so nobody can tell which objects it needs: {why}",
-                hint="leave that revision out of the scope",
+                hint="leave that revision out of the scope, or take the loss: --skip-failed",
             )
         yield from snapshot.outs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError
-from everloop.workspace import durable
+from everloop.workspace import durable, yamlfile
 from everloop.workspace.git import Git
 from everloop.workspace.yamlfile import read_text
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DRIVER = "everloop"
 _PATTERNS = ("*.dvc", "dvc.lock")
 _DVC_HOOK = "dvc git-hook"
+TOOL_FILE = ".pre-commit-config.yaml"
 
 
 class InstallReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +38,20 @@ class InstallReport(msgspec.Struct, frozen=True, kw_only=True):
     attributes: str
 
 
-def install(workspace: Workspace, *, hooks: tuple[str, ...], command: str = "ever") -> InstallReport:
+def install(
+    workspace: Workspace, *, hooks: tuple[str, ...], command: str = "ever", use_pre_commit_tool: bool = False
+) -> InstallReport:
     """Install hooks and merge driver; see `Workspace.install`."""
     git = workspace.git
     if not git.is_repository():
         raise InvalidError(f"{workspace.root} is not in a Git repository, so there is nothing to install into")
+    attributes = workspace.root / ".gitattributes"
+    if use_pre_commit_tool:
+        is_written = _configure_tool(git.top() / TOOL_FILE, hooks, command)
+        _install_driver(git, attributes, command)
+        return InstallReport(
+            hooks=hooks if is_written else (), kept=() if is_written else hooks, attributes=str(attributes)
+        )
     folder = _hooks_folder(git)
     written, kept = [], []
     for name in hooks:
@@ -60,9 +70,37 @@ def install(workspace: Workspace, *, hooks: tuple[str, ...], command: str = "eve
     for name in written:
         durable.write_atomically(folder / name, _script(name, command).encode())
         (folder / name).chmod(0o755)
-    attributes = workspace.root / ".gitattributes"
     _install_driver(git, attributes, command)
     return InstallReport(hooks=tuple(written), kept=tuple(kept), attributes=str(attributes))
+
+
+def _configure_tool(path: Path, hooks: tuple[str, ...], command: str) -> bool:
+    """Add the hooks to the configuration of the pre-commit tool; False when DVC's own are there, which do the same."""
+    data = yamlfile.load_editable_mapping(path) if path.exists() else yamlfile.new_mapping()
+    repositories = data.setdefault("repos", [])
+    if not isinstance(repositories, list) or not all(isinstance(each, dict) for each in repositories):
+        raise InvalidError(f"{path}: repos must be a list of mappings")
+    ids = {hook.get("id") for each in repositories for hook in each.get("hooks") or () if isinstance(hook, dict)}
+    if {f"dvc-{name}" for name in hooks} <= ids:
+        return False
+    ours = [
+        {
+            "id": f"ever-{name}",
+            "name": f"ever {name}",
+            "entry": f"{command} git-hook {name}",
+            "language": "system",
+            "stages": [name],
+            "always_run": True,
+            "pass_filenames": False,
+            "verbose": True,
+        }
+        for name in hooks
+        if f"ever-{name}" not in ids
+    ]
+    if ours:
+        repositories.append({"repo": "local", "hooks": ours})
+        durable.write_atomically(path, yamlfile.dump(data))
+    return True
 
 
 def _script(name: str, command: str) -> str:

@@ -82,7 +82,7 @@ def _push(workspace: Workspace, route: Route, journal: Journal, *, recheck: bool
     if len(journal.failed) > n_failed:
         store.forget()
     else:
-        store.remember_whole(listings)
+        store.remember_whole({*listings, *route.files})
 
 
 def _move(workspace: Workspace, route: Route, names: dict[str, str], journal: Journal) -> set[str]:

@@ -18,7 +18,10 @@ from everloop.workspace.values import Out
 from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 
 LOCK_FILE = "dvc.lock"
-_LISTS = ("outs", "metrics", "plots")
+_MEASURES = ("metrics", "plots")
+_LISTS = ("outs", *_MEASURES)
+# An option that nobody writes: which list an out stands in.
+_KIND = "<kind>"
 _TEMPLATE = re.compile(r"(?<!\\)\$\{.*?\}")
 
 # Gives the text of a file by its path, None when there is no such file.
@@ -69,6 +72,38 @@ def outs_of(path: str, read: Reader, where: str = "") -> list[Out]:
     return list(_pipeline_outs(definition, lock, PurePosixPath(path).parent, where + lock_path))
 
 
+def measures_on_disk(root: Path, files: Iterable[str]) -> dict[str, set[str]]:
+    """The paths that `dvc.yaml` files declare as measures beside their stages: `{"metrics": paths, "plots": paths}`.
+
+    Args:
+        root: The workspace.
+        files: Paths of its `dvc.yaml` and other files, relative to it.
+
+    Raises:
+        InvalidError: One is malformed.
+    """
+    found: dict[str, set[str]] = {key: set() for key in _MEASURES}
+    for file in files:
+        if file.rpartition("/")[2] != PIPELINE_FILE:
+            continue
+        definition = _mapping(yamlfile.load_plain(root / file))
+        for key in _MEASURES:
+            listed = definition.get(key)
+            for item in listed if isinstance(listed, list) else ():
+                paths = (str(path) for path in _sources(item))
+                found[key] |= {dvcfile.inside(PurePosixPath(file).parent, path, f"{root}/{file}") for path in paths}
+    return found
+
+
+def _sources(item: Any) -> Iterator[Any]:
+    """The files that an entry of a list of metrics or plots names."""
+    if not isinstance(item, dict):
+        yield item
+    for name, options in item.items() if isinstance(item, dict) else ():
+        axes = [axis for key in ("x", "y") if isinstance(axis := _mapping(options).get(key), dict)]
+        yield from (path for axis in axes for path in axis) if axes else (name,)
+
+
 def _pipeline_outs(definition: Any, lock: Any, folder: PurePosixPath, where: str) -> Iterator[Out]:
     recorded = _mapping(_mapping(lock).get("stages"))
     for name, stage in _mapping(_mapping(definition).get("stages")).items():
@@ -110,6 +145,7 @@ def _out(base: PurePosixPath, written: str, item: dict[str, Any], options: Mappi
         is_cached=bool(options.get("cache", True)),
         is_pushed=bool(options.get("push", True)),
         remote=options.get("remote"),
+        kind=options.get(_KIND, ""),
         versions=read_versions(item, f"{where}: {written}"),
     )
 
@@ -117,11 +153,12 @@ def _out(base: PurePosixPath, written: str, item: dict[str, Any], options: Mappi
 def _declared(stage: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for key in _LISTS:
         listed = stage.get(key)
+        kind = {_KIND: key} if key in _MEASURES else {}
         for item in listed if isinstance(listed, list) else ():
             if isinstance(item, dict):
-                yield from ((str(path), _mapping(options)) for path, options in item.items())
+                yield from ((str(path), {**_mapping(options), **kind}) for path, options in item.items())
             else:
-                yield str(item), {}
+                yield str(item), kind
 
 
 def _pattern(written: str) -> re.Pattern[str]:

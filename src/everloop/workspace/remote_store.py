@@ -211,8 +211,12 @@ class RemoteStore:
             return set()
         return there
 
+    def seen(self, ids: Iterable[str]) -> set[str]:
+        """Which files, and directories with all of their files, were once seen there; nothing is asked."""
+        return self._whole.intersection(ids)
+
     def remember_whole(self, ids: Iterable[str]) -> None:
-        """Note that directories are there with all of their files."""
+        """Note that files are there, and directories with all of their files."""
         new = set(ids) - self._whole
         if new:
             self._whole |= new

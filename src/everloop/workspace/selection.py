@@ -5,12 +5,12 @@ A target may be an out, its `.dvc` file, a path inside of a tracked directory, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from everloop.errors import NotFoundError
-from everloop.workspace import dvcfile, versions
+from everloop.workspace import dvcfile, records, versions
 from everloop.workspace.traits import NONE
 from everloop.workspace.values import Content, Out, Revision
 from everloop.workspace.walk import DVC_SUFFIX
@@ -95,6 +95,24 @@ def select(
             )
         selected |= {(out.path, out.content.md5 if out.content else ""): out for out in found}
     return list(selected.values())
+
+
+def of_kinds(workspace: Workspace, outs: Iterable[Out], kinds: Collection[str]) -> list[Out]:
+    """The outs that are metrics or plots, or hold a file that is, or lie in a folder that is.
+
+    Args:
+        workspace: Whose `dvc.yaml` files declare some beside their stages.
+        outs: Of which.
+        kinds: `metrics`, `plots` or both.
+    """
+    declared = records.measures_on_disk(workspace.root, workspace.described_files())
+    paths = set().union(*(declared[kind] for kind in kinds))
+    return [
+        out
+        for out in outs
+        if out.kind in kinds
+        or any(f"{path}/".startswith(f"{out.path}/") or f"{out.path}/".startswith(f"{path}/") for path in paths)
+    ]
 
 
 def _named(known: list[Out], target: str, *, recursive: bool, glob: bool) -> list[Out]:

@@ -7,7 +7,7 @@ are on their way: objects are only ever added, under names that promise their co
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -104,16 +104,20 @@ class Transfers:
         recursive: bool = False,
         glob: bool = False,
         max_bytes: int | None = None,
+        kinds: Collection[str] = (),
         run_cache: bool = False,
     ) -> Transfer:
         """Bring what the cache lacks from the remote.
 
         Args:
+            kinds: Only `metrics`, `plots` or both, as `dvc.yaml` files declare them; none means everything.
             run_cache: Also all entries of the run cache.
             max_bytes: Leave out data that are larger, a directory as a whole; None means no limit.
         """
         read = self._fetched_listings(remote)
         outs, unreadable = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
+        if kinds:
+            outs = selection.of_kinds(self._workspace, outs, kinds)
         if max_bytes is not None:
             outs = [out for out in outs if out.content is not None and out.content.size_bytes <= max_bytes]
         runs = self._runs(runcache.fetch, remote, jobs) if run_cache else Transfer(done={})

@@ -62,6 +62,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
         remote: The name of the only remote that has them; None means the one that a command means.
         traits: What a directory has besides bytes; None when nothing is recorded.
         versions: Where cloud-versioned remotes have its files.
+        kind: `metrics` or `plots`, as the stage that makes it says; "" for everything else.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
     remote: str | None = None
     traits: Traits | None = None
     versions: tuple[Version, ...] = ()
+    kind: str = ""
 
 
 class DvcFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,7 +167,13 @@ class Workspace(WorkingTree):
         return move_verb.move(self, self.relative(source), self.relative(target))
 
     def gc(
-        self, scope: Scope, *, cloud: Cloud | None = None, dry: bool = False, allow_missing: bool = False
+        self,
+        scope: Scope,
+        *,
+        cloud: Cloud | None = None,
+        dry: bool = False,
+        allow_missing: bool = False,
+        skip_failed: bool = False,
     ) -> GcReport:
         """Remove from the cache what nothing in the scope needs; it goes into the trash for a while.
 
@@ -176,12 +182,13 @@ class Workspace(WorkingTree):
             cloud: Whether to collect a remote as well, or to keep only what a remote lacks.
             dry: Only tell.
             allow_missing: Go on where a directory's listing is not in the cache, and nobody knows its files.
+            skip_failed: Go on where a record of a revision cannot be read, and nobody knows what it needs.
 
         Raises:
             InvalidError: The scope names nothing, or a record in it cannot be read.
             ConflictError: A listing is missing.
         """
-        return gc_verb.gc(self, scope, cloud=cloud, dry=dry, allow_missing=allow_missing)
+        return gc_verb.gc(self, scope, cloud=cloud, dry=dry, allow_missing=allow_missing, skip_failed=skip_failed)
 
     def migrate(self, *, records: bool = False, dry: bool = False) -> MigrateReport:
         """Give the objects of DVC 2 in the cache the names of DVC 3, too. Leaves `dvc.lock` files to the pipelines.
@@ -230,14 +237,18 @@ class Workspace(WorkingTree):
             return verify_verb.verify_remote(self, store, progress=progress)
         return verify_verb.verify(self, jobs=jobs, fetch_from=store, progress=progress)
 
-    def install(self, *, hooks: tuple[str, ...]) -> InstallReport:
+    def install(self, *, hooks: tuple[str, ...], use_pre_commit_tool: bool = False) -> InstallReport:
         """Let Git call Everloop: hooks, and the merge driver for `.dvc` files and `dvc.lock`.
+
+        Args:
+            hooks: Their names.
+            use_pre_commit_tool: Leave them to the pre-commit tool: they are named in its `.pre-commit-config.yaml`.
 
         Raises:
             InvalidError: There is no Git repository.
             ConflictError: Somebody else's hook is there.
         """
-        return install_verb.install(self, hooks=hooks)
+        return install_verb.install(self, hooks=hooks, use_pre_commit_tool=use_pre_commit_tool)
 
     def status(self) -> dict[str, dict[str, Change]]:
         """How data differ from their `.dvc` files: `{.dvc file: {path: change}}`, empty when nothing does."""
@@ -273,6 +284,7 @@ class Workspace(WorkingTree):
         unchanged: bool = False,
         not_in_remote: bool = False,
         remote: str | None = None,
+        remote_refresh: bool = True,
     ) -> DataStatus:
         """How the last commit, the records and the data differ from each other.
 
@@ -282,6 +294,7 @@ class Workspace(WorkingTree):
             unchanged: Also tell what did not change.
             not_in_remote: Also ask the remote what it does not have.
             remote: Its name; None means the default one.
+            remote_refresh: False asks nothing, and answers with what was seen there by earlier commands.
 
         Raises:
             InvalidError: A file is malformed or uses something that is not supported.
@@ -289,7 +302,13 @@ class Workspace(WorkingTree):
         """
         wanted = [self.relative(target) for target in targets]
         return datastatus.data_status(
-            self, wanted, granular=granular, unchanged=unchanged, not_in_remote=not_in_remote, remote=remote
+            self,
+            wanted,
+            granular=granular,
+            unchanged=unchanged,
+            not_in_remote=not_in_remote,
+            remote=remote,
+            remote_refresh=remote_refresh,
         )
 
     def change_of(self, out: Out) -> Change | None:
