@@ -84,15 +84,25 @@ def add(
 @click.option("--no-updates", is_flag=True, help="Accepted for DVC's sake: imports are never looked up.")
 @json_option
 def status(targets: tuple[str, ...], cloud: bool, quiet: bool, no_updates: bool, as_json: bool, **words: Any) -> None:
-    """Say what changed since the last add or repro, or with --cloud how the cache and a remote differ."""
+    """Say what changed since the last add or repro, or with --cloud how the cache and a remote differ.
+
+    TARGETS are data, .dvc files, stages, outputs, or paths inside a tracked folder; all, if none is named.
+
+    \b
+    Example:
+      ever status
+      ever status --with-deps train
+      ever status --cloud
+    """
     del no_updates
     if cloud or words["remote"]:
         show_cloud_status(targets, quiet=quiet, as_json=as_json, words=words)
         return
-    if targets or any(words.values()):
-        raise click.UsageError("TARGETS and options of remotes go with --cloud")
-    workspace = Workspace.open()
-    found = status_of_all(workspace)
+    if any(value for word, value in words.items() if word not in ("with_deps", "recursive")):
+        raise click.UsageError("--all-branches, --all-tags, --all-commits, --jobs and --glob go with --cloud")
+    found = status_of_all(
+        Workspace.open(), targets, Path.cwd(), with_deps=words["with_deps"], recursive=words["recursive"]
+    )
     lines = [line for address, entries in found.items() for line in _described(address, entries)]
     if quiet:
         if found:

@@ -86,6 +86,12 @@ class Graph:
         what = f"names several stages: {', '.join(names)}" if names else "is neither a stage nor an output"
         raise NotFoundError(f"{target!r} {what}", hint=f"stages here: {known}")
 
+    def holder(self, path: str) -> str | None:
+        """The output that a path is, or lies in."""
+        parts = path.split("/")
+        places = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        return next((place for place in places if place in self._makers), None)
+
     def _claim(self, path: str, address: str) -> None:
         if path in self._makers:
             first = self._makers[path]

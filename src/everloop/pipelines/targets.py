@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from everloop.errors import NotFoundError
 from everloop.pipelines import graph
-from everloop.pipelines.graph import Graph
+from everloop.pipelines.graph import Graph, Node
+from everloop.pipelines.values import Stage
 from everloop.workspace import Workspace
 from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 
@@ -54,9 +55,59 @@ def data_targets(
     return list(found)
 
 
+def chosen(
+    workspace: Workspace,
+    connected: Graph,
+    words: Iterable[str],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    with_deps: bool = False,
+    recursive: bool = False,
+) -> dict[str, set[str] | None]:
+    """The stages and `.dvc` files that words mean, with the outputs that are meant of each; None means all.
+
+    Args:
+        workspace: Where.
+        connected: All that it has.
+        words: Names or addresses of stages, `dvc.yaml` and `.dvc` files, outputs, data, paths inside of them.
+        folder: What paths are relative to; None means the root.
+        with_deps: Also all that these depend on.
+        recursive: A folder means all that is described below it.
+
+    Raises:
+        NotFoundError: A word means nothing.
+        InvalidError: A path lies outside of the workspace.
+    """
+    found: dict[str, set[str] | None] = {}
+    for word in words:
+        path = workspace.relative(os.path.join(folder, word) if folder else word)  # noqa: PTH118
+        out = connected.holder(path)
+        if path not in connected.nodes and recursive and (workspace.root / path).is_dir():
+            addresses = [address for address, node in connected.nodes.items() if _is_below(path, node)]
+        elif out is not None:
+            addresses = [connected.resolve(out)]
+        else:
+            addresses = _addresses(connected, word, path) or [connected.resolve(word)]
+        for address in addresses:
+            before = found.get(address, set())
+            found[address] = None if out is None or before is None else before | {out}
+        if with_deps:
+            found |= {address: None for address in connected.plan(addresses) if address not in found}
+    return found
+
+
+def _is_below(folder: str, node: Node) -> bool:
+    file = node.file if isinstance(node, Stage) else node.path
+    return folder == "." or file.startswith(folder + "/")
+
+
 def _addresses(connected: Graph, word: str, path: str) -> list[str]:
     if path.rpartition("/")[2] == PIPELINE_FILE:
         return [stage.address for stage in connected.stages if stage.file == path]
+    file, _, stage_name = path.rpartition(":")
+    named = [stage.address for stage in connected.stages if (stage.file, stage.name) == (file, stage_name)]
+    if named:
+        return named
     for name in (path, word):
         try:
             return [connected.resolve(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from everloop.workspace.values import Change, Out
@@ -25,11 +26,12 @@ def change_of(workspace: Workspace, out: Out) -> Change | None:
     return None
 
 
-def status(workspace: Workspace) -> dict[str, dict[str, Change]]:
-    """`{.dvc file: {path of out: change}}`, only what differs."""
+def status(workspace: Workspace, paths: Collection[str] | None = None) -> dict[str, dict[str, Change]]:
+    """`{.dvc file: {path of out: change}}`, only what differs; `paths` are the data to look at, None means all."""
     report: dict[str, dict[str, Change]] = {}
     for file in workspace.dvc_files().values():
-        changes = {out.path: change for out in file.outs if (change := change_of(workspace, out)) is not None}
+        meant = [out for out in file.outs if paths is None or out.path in paths]
+        changes = {out.path: change for out in meant if (change := change_of(workspace, out)) is not None}
         if changes:
             report[file.path] = changes
     workspace.contents.save()

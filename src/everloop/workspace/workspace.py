@@ -6,7 +6,7 @@ Leaves stages, params and metrics to the pipelines, Git itself to `git.py`, and 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -250,9 +250,13 @@ class Workspace(WorkingTree):
         """
         return install_verb.install(self, hooks=hooks, use_pre_commit_tool=use_pre_commit_tool)
 
-    def status(self) -> dict[str, dict[str, Change]]:
-        """How data differ from their `.dvc` files: `{.dvc file: {path: change}}`, empty when nothing does."""
-        return status_verb.status(self)
+    def status(self, paths: Collection[str] | None = None) -> dict[str, dict[str, Change]]:
+        """How data differ from their `.dvc` files: `{.dvc file: {path: change}}`, empty when nothing does.
+
+        Args:
+            paths: The data to look at, relative to the root; None means all.
+        """
+        return status_verb.status(self, paths)
 
     def diff(
         self, before: str = "HEAD", after: str | None = None, targets: Iterable[str | os.PathLike[str]] | None = None
