@@ -41,7 +41,6 @@ def test_user_file_is_read(dvc_dir: Path, tmp_path: Path) -> None:
     [
         ("nonsense", "config"),
         ("[cache]\nshared = all\n", "cache.shared"),
-        ("[core]\nhardlink_lock = true\n", "hardlink_lock"),
     ],
 )
 def test_what_is_not_supported_is_named(dvc_dir: Path, text: str, named: str) -> None:

@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from everloop.errors import ConflictError
-from everloop.workspace import durable
+from everloop.workspace import durable, hardlinklock
 
 # DVC tries for three seconds as well.
 PATIENCE_S = 3.0
@@ -30,9 +30,16 @@ class WorkspaceLock:
     Not thread-safe: each thread opens a workspace of its own, and those exclude each other.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hardlink: bool = False) -> None:
+        """Nothing is taken yet.
+
+        Args:
+            folder: `.dvc/tmp`.
+            hardlink: Lock by hard links (`core.hardlink_lock`).
+        """
         self._path = folder / "lock"
-        self._file: IO[str] | None = None
+        self._hardlink = hardlink
+        self._file: _Held | None = None
         self._depth = 0
 
     @contextmanager
@@ -43,7 +50,7 @@ class WorkspaceLock:
             ConflictError: Another process held it for three seconds.
         """
         if self._depth == 0:
-            self._file = _acquire(self._path)
+            self._file = _acquire(self._path, hardlink=self._hardlink)
         self._depth += 1
         try:
             yield
@@ -64,18 +71,20 @@ class WorkspaceLock:
         try:
             yield
         finally:
-            self._file = _acquire(self._path)
+            self._file = _acquire(self._path, hardlink=self._hardlink)
 
 
 @contextmanager
-def claimed(folder: Path, *, reads: Sequence[Path] = (), writes: Sequence[Path] = ()) -> Iterator[None]:
-    """Claim absolute paths for reading and writing, in DVC's `rwlock`.
+def claimed(
+    folder: Path, *, reads: Sequence[Path] = (), writes: Sequence[Path] = (), hardlink: bool = False
+) -> Iterator[None]:
+    """Claim absolute paths for reading and writing, in DVC's `rwlock`, which `hardlink` guards as in `WorkspaceLock`.
 
     Raises:
         ConflictError: A living process has claimed a path above, below or at one of these.
     """
     me = {"pid": os.getpid(), "cmd": " ".join(sys.argv) or "ever"}
-    with _edited_claims(folder) as table:
+    with _edited_claims(folder, hardlink=hardlink) as table:
         for path in writes:
             _refuse_if_claimed(table["read"], path, me)
         for path in (*reads, *writes):
@@ -87,14 +96,20 @@ def claimed(folder: Path, *, reads: Sequence[Path] = (), writes: Sequence[Path] 
     try:
         yield
     finally:
-        with _edited_claims(folder) as table:
+        with _edited_claims(folder, hardlink=hardlink) as table:
             for path in reads:
                 _release_read(table["read"], str(path), me)
             for path in writes:
                 table["write"].pop(str(path), None)
 
 
-def _acquire(path: Path) -> IO[str]:
+class _Held(Protocol):
+    def close(self) -> None: ...
+
+
+def _acquire(path: Path, *, hardlink: bool) -> _Held:
+    if hardlink:
+        return hardlinklock.acquire(path, patience_s=PATIENCE_S)
     path.parent.mkdir(parents=True, exist_ok=True)
     # "a+" makes the file when it is missing and never empties it: another process may have just written its id.
     file = path.open("a+")
@@ -121,8 +136,8 @@ def _acquire(path: Path) -> IO[str]:
 
 
 @contextmanager
-def _edited_claims(folder: Path) -> Iterator[dict[str, Any]]:
-    guard = _acquire(folder / "rwlock.lock")
+def _edited_claims(folder: Path, *, hardlink: bool) -> Iterator[dict[str, Any]]:
+    guard = _acquire(folder / "rwlock.lock", hardlink=hardlink)
     path = folder / "rwlock"
     try:
         table = _read_claims(path)

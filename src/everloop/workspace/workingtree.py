@@ -35,7 +35,6 @@ class WorkingTree:
 
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root=root)
-        self._lock = WorkspaceLock(self.layout.lock_dir)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] = ".") -> Self:
@@ -97,6 +96,10 @@ class WorkingTree:
         """What `.gitignore` files exclude."""
         return IgnoreRules(self.root, ".gitignore")
 
+    @cached_property
+    def _lock(self) -> WorkspaceLock:
+        return WorkspaceLock(self.layout.lock_dir, hardlink=self.config.locks_by_hardlink)
+
     def relative(self, target: str | os.PathLike[str]) -> str:
         """A target as a path relative to the root; `.` is the root itself.
 
@@ -120,7 +123,8 @@ class WorkingTree:
     def claimed(self, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> Iterator[None]:
         """Keep others from changing (`reads`) or using (`writes`) paths while the lock is lent."""
         to_read, to_write = ([self.root / path for path in paths] for paths in (reads, writes))
-        with locks.claimed(self.layout.lock_dir, reads=to_read, writes=to_write):
+        hardlink = self.config.locks_by_hardlink
+        with locks.claimed(self.layout.lock_dir, reads=to_read, writes=to_write, hardlink=hardlink):
             yield
 
     def described_files(self) -> list[str]:
