@@ -28,6 +28,7 @@ VERBS: dict[str, Callable[[Workspace], object]] = {
     "undo": lambda workspace: workspace.undo(),
     "unprotect": lambda workspace: workspace.unprotect("d"),
     "symlink": lambda workspace: workspace.add(["d"]),
+    "migrate": lambda workspace: workspace.migrate(records=True),
     "part": lambda workspace: workspace.add(["d/x", "d/sub"]),
 }
 
