@@ -99,7 +99,8 @@ def prepare(workspace: Workspace, verb: str) -> None:
     write(workspace, "d/gone", "gone")
     workspace.add(["d"])
     if verb == "migrate":
-        # What DVC 2 has made: of texts without a carriage return it has the same hashes, but other places and no word of the kind.
+        # What DVC 2 has made: of texts without a carriage return it has the same hashes, but other places, and no word
+        # of the kind.
         for folder in (workspace.cache.root / "files/md5").iterdir():
             folder.rename(workspace.cache.root / folder.name)
         record = workspace.root / "d.dvc"

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from everloop.cli.output import emit, hint, json_option
+from everloop.cli.rows import show_row_diff
 from everloop.cli.words import ManyWords, absolute
 from everloop.workspace import DataStatus, Workspace
 
@@ -29,6 +30,10 @@ _TITLES = {
 @click.option("--show-hash", is_flag=True, help="Show hashes too.")
 @click.option("--hide-missing", is_flag=True, help="Do not tell what is not in the cache.")
 @click.option("--md", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--rows", is_flag=True, help="Compare the rows of tables (CSV, Parquet) instead.")
+@click.option("-k", "--key", multiple=True, metavar="COLUMN", help="With --rows: what tells one row from another.")
+@click.option("--samples", type=click.IntRange(min=0), default=5, help="With --rows: how many to show of each kind.")
+@click.option("--memory", metavar="SIZE", help="With --rows: how much may be taken, as 2GB; the rest goes to the disk.")
 @json_option
 def diff(
     before: str,
@@ -37,6 +42,10 @@ def diff(
     show_hash: bool,
     hide_missing: bool,
     as_markdown: bool,
+    rows: bool,
+    key: tuple[str, ...],
+    samples: int,
+    memory: str | None,
     as_json: bool,
 ) -> None:
     """Tell which data differ between revisions OLD and NEW, or between OLD (HEAD) and the workspace.
@@ -45,7 +54,22 @@ def diff(
     Example:
       ever diff
       ever diff v1.0 main --md
+      ever diff v1.0 --rows --key id --targets data/flights.csv
     """
+    if rows:
+        show_row_diff(
+            before,
+            after,
+            absolute(targets) or None,
+            key=key,
+            samples=samples,
+            memory=memory,
+            as_markdown=as_markdown,
+            as_json=as_json,
+        )
+        return
+    if key or memory:
+        raise click.UsageError("--key and --memory go with --rows")
     found = Workspace.open().diff(before, after, absolute(targets) or None)
     if hide_missing or after is not None:
         found.pop("not in cache", None)

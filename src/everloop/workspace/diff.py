@@ -37,8 +37,8 @@ def diff(
     missing = list(_missing(workspace, outs)) if after is None else []
     if targets is not None:
         wanted = [target.removesuffix(".dvc") for target in targets]
-        _refuse_unknown(wanted, [*outs, *now], old, new)
-        found = [entry for entry in found if _is_wanted(entry, wanted)]
+        refuse_unknown(wanted, [*outs, *now], old, new)
+        found = [entry for entry in found if is_wanted(entry, wanted)]
         missing = [node for node in missing if _is_below(node.path, wanted)]
     workspace.contents.save()
     report: dict[str, list[dict[str, Any]]] = {kind.value: [] for kind in _KINDS}
@@ -74,7 +74,8 @@ def _missing(workspace: Workspace, outs: Iterable[Out]) -> Iterable[Node]:
             yield from (Node(f"{out.path}/{name}", md5) for name, md5 in files.items() if md5 in gone)
 
 
-def _is_wanted(entry: Difference, targets: list[str]) -> bool:
+def is_wanted(entry: Difference, targets: list[str]) -> bool:
+    """Whether it is of one of the targets, or of what lies below one."""
     return any(node is not None and _is_below(node.path, targets) for node in (entry.old, entry.new))
 
 
@@ -82,7 +83,12 @@ def _is_below(path: str, targets: list[str]) -> bool:
     return any(path == target or path.startswith(f"{target}/") or target == "." for target in targets)
 
 
-def _refuse_unknown(targets: list[str], outs: list[Out], *states: Recorded | Present) -> None:
+def refuse_unknown(targets: list[str], outs: list[Out], *states: Recorded | Present) -> None:
+    """Refuse a target that neither state knows.
+
+    Raises:
+        NotFoundError: It is under version on neither side.
+    """
     for target in targets:
         roots = {out.path for out in outs if out.is_cached}
         if any(_is_below(root, [target]) for root in roots):

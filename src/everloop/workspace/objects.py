@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from everloop.errors import NotFoundError
-from everloop.workspace import hashing, remotes, versions
+from everloop.workspace import hashing, parallel, remotes, versions
 from everloop.workspace.cache import Cache, corrupt
 from everloop.workspace.configuration import Configuration
 from everloop.workspace.remote_store import RemoteStore
@@ -75,6 +75,21 @@ class Objects:
         if copied != md5:
             target.unlink()
             raise corrupt(source)
+
+    def place(self, md5: str, folder: Path) -> Path:
+        """A file with an object's bytes, for reading only: the cache's own, or one that is brought to the folder.
+
+        Raises: as `fetch`.
+        """
+        cache = self._holder(md5)
+        if cache is not None:
+            return cache.path(md5)
+        target = folder / md5
+        if not target.exists():
+            aside = folder / f"{md5}.part"
+            parallel.insist(lambda: self.fetch(md5, aside), self._store(md5).patience)
+            aside.rename(target)
+        return target
 
     def open(self, md5: str) -> BinaryIO:
         """An object's bytes as a stream, verified when they come from a remote."""

@@ -6,10 +6,10 @@ Leaves stages, params and metrics to the pipelines, Git itself to `git.py`, and 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -49,6 +49,9 @@ from everloop.workspace.values import (
 )
 from everloop.workspace.verify import Progress, VerifyReport
 from everloop.workspace.workingtree import WorkingTree
+
+if TYPE_CHECKING:
+    from everloop.workspace.rowdiff import FileRows
 
 
 class Workspace(WorkingTree):
@@ -279,6 +282,38 @@ class Workspace(WorkingTree):
         """
         wanted = None if targets is None else [self.relative(target) for target in targets]
         return diff_verb.diff(self, before, after, wanted)
+
+    def row_diff(
+        self,
+        before: str = "HEAD",
+        after: str | None = None,
+        targets: Iterable[str | os.PathLike[str]] | None = None,
+        *,
+        key: Sequence[str] = (),
+        samples: int = 5,
+        memory: str = "512MB",
+        remote: str | None = None,
+    ) -> list[FileRows]:
+        """How the rows of tables (CSV, Parquet) under version differ; both sides without a checkout.
+
+        Args:
+            before, after, targets: As in `diff`. Tables whose bytes are the same are not looked into.
+            key: The columns that tell one row from another; none compares whole rows as multisets.
+            samples: How many rows to show of each kind.
+            memory: How much of it may be taken; what does not fit goes to the disk.
+            remote: The name of the remote that has what the cache lacks; None means the default one.
+
+        Returns:
+            One for each table, sorted by path; one that cannot be read says why.
+
+        Raises:
+            NotInstalledError: duckdb is not installed.
+            NotFoundError, InvalidError: As `diff`.
+        """
+        from everloop.workspace.rowdiff import row_diff
+
+        wanted = None if targets is None else [self.relative(target) for target in targets]
+        return row_diff(self, before, after, wanted, key=key, samples=samples, memory=memory, remote=remote)
 
     def data_status(
         self,
