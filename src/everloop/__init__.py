@@ -5,26 +5,40 @@ The names here are the front door; each is loaded when it is first used, so `imp
 
 from __future__ import annotations
 
+from everloop.version import __version__
+
 # `typing` alone takes half as long as Python's own start, so it is imported for the type checker only.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from everloop.data.opening import open  # noqa: A004  the words that everybody knows
+    from everloop.data.tables import read_table
     from everloop.datasets import profile_columns
     from everloop.errors import EverloopError
-    from everloop.pipelines import repro
+    from everloop.pipelines.repro import repro
     from everloop.registry.package import read_package, save_model
     from everloop.workspace import Workspace
 
-__version__ = "0.1.0"
-
-__all__ = ["EverloopError", "Workspace", "__version__", "profile_columns", "read_package", "repro", "save_model"]
+__all__ = [
+    "EverloopError",
+    "Workspace",
+    "__version__",
+    "open",
+    "profile_columns",
+    "read_package",
+    "read_table",
+    "repro",
+    "save_model",
+]
 
 _HOMES = {
     "EverloopError": "everloop.errors",
     "Workspace": "everloop.workspace",
+    "open": "everloop.data",
     "profile_columns": "everloop.datasets",
     "read_package": "everloop.registry.package",
+    "read_table": "everloop.data",
     "repro": "everloop.pipelines",
     "save_model": "everloop.registry.package",
 }

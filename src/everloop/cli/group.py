@@ -8,9 +8,9 @@ import sys
 
 import click
 
-from everloop import __version__
 from everloop.cli.commands import ALIASES, COMMANDS, help_text
 from everloop.errors import EverloopError
+from everloop.version import __version__
 
 _OF_THE_MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from everloop import __version__
 from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option, say, table
 from everloop.errors import ConflictError, NotFoundError
+from everloop.version import __version__
 from everloop.workspace import Workspace
 from everloop.workspace.gc import Cloud, Scope
 

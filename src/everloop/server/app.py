@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from everloop import __version__
 from everloop.access import LedgerStore
 from everloop.datasets.store import DatasetStore
 from everloop.errors import EverloopError, NotFoundError, TooLargeError
@@ -24,6 +23,7 @@ from everloop.server.operations import openapi, publish
 from everloop.server.platform import Platform
 from everloop.serving.store import ServingStore
 from everloop.tracking import TrackingStore
+from everloop.version import __version__
 
 OBJECT_LIMIT_BYTES = 4 << 30
 

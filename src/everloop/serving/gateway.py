@@ -175,7 +175,7 @@ class Gateway:
         return _json({"name": endpoint, "ready": True})
 
     async def _server(self, _request: Request) -> Response:
-        from everloop import __version__
+        from everloop.version import __version__
 
         return _json({"name": "everloop", "version": __version__, "extensions": []})
 

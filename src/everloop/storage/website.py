@@ -71,8 +71,13 @@ class Website:
                 if answer.status in (404, 410):
                     raise NotFoundError(f"{key} is not at {self.url}")
                 self._check(answer.status, key)
-                for chunk in answer.stream(CHUNK_BYTES):
-                    sink(chunk)
+                try:
+                    for chunk in answer.stream(CHUNK_BYTES):
+                        sink(chunk)
+                except BaseException:
+                    # Nobody wants the rest, so it is not read.
+                    answer.close()
+                    raise
             finally:
                 # Reads what is left of a refusal, so that the connection can be used again.
                 answer.drain_conn()

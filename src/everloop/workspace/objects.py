@@ -15,6 +15,7 @@ from everloop.workspace.configuration import Configuration
 from everloop.workspace.remote_store import RemoteStore
 from everloop.workspace.remotes import Remote
 from everloop.workspace.values import Out
+from everloop.workspace.verified import open_verified
 
 
 class Objects:
@@ -92,18 +93,32 @@ class Objects:
         return target
 
     def open(self, md5: str) -> BinaryIO:
-        """An object's bytes as a stream, verified when they come from a remote."""
+        """An object's bytes as a stream, which begins before all have come and checks itself.
+
+        Raises:
+            NotFoundError: It is nowhere.
+            FailedError, UnavailableError: From reading: what came is not what the id promises, or did not come whole.
+        """
         cache = self._holder(md5)
         if cache is not None:
-            return cache.path(md5).open("rb")
-        with tempfile.TemporaryDirectory(prefix="everloop-") as folder:
-            # The name goes with the folder, the bytes when the stream is closed.
-            aside = Path(folder) / md5
-            self._fetch_far(md5, aside)
-            return cast(BinaryIO, aside.open("rb"))
+            return open_verified(cache.path(md5), md5)
+        if self._is_far_version(md5):
+            with tempfile.TemporaryDirectory(prefix="everloop-") as folder:
+                # The name goes with the folder, the bytes when the stream is closed.
+                aside = Path(folder) / md5
+                self._fetch_far(md5, aside)
+                return cast(BinaryIO, aside.open("rb"))
+        from everloop.storage.arriving import arriving
+
+        store = self._store(md5)
+        return arriving(lambda sink: store.stream(md5, sink))
+
+    def _is_far_version(self, md5: str) -> bool:
+        """Whether the remote has it under its natural name, as one of several versions."""
+        return md5 in self._versioned and self._found is not None and versions.keeps_versions(self._found)
 
     def _fetch_far(self, md5: str, target: Path) -> None:
-        if md5 in self._versioned and self._found is not None and versions.keeps_versions(self._found):
+        if self._is_far_version(md5) and self._found is not None:
             files = versions.wanted(self._versioned[md5], self._found.name)
             item = next((item for item in files if item.md5 == md5), None)
             if item is not None:

@@ -136,6 +136,35 @@ class RemoteStore:
 
         return parallel.insist(once, self.patience)
 
+    def stream(self, md5: str, sink: Callable[[bytes], object]) -> None:
+        """Hand an object's bytes to the sink as they come; with patience, and none of them twice.
+
+        Raises:
+            NotFoundError: The remote does not have it.
+            UnavailableError: It did not come whole, or what was handed out is not what its name promises.
+        """
+        digest = hashing.digest(md5)
+        n_given = 0
+
+        def once() -> None:
+            position = 0
+
+            def rest(chunk: bytes) -> None:
+                nonlocal position, n_given
+                fresh = chunk[max(n_given - position, 0) :]
+                position += len(chunk)
+                if fresh:
+                    # What is checked is what was handed out, from whichever attempt it came.
+                    digest.update(fresh)
+                    n_given += len(fresh)
+                    sink(fresh)
+
+            self.bucket.get(self.key(md5), rest)
+
+        parallel.insist(once, self.patience)
+        if digest.hexdigest() != md5.removesuffix(".dir"):
+            raise self._wrong_bytes(md5)
+
     def fetch(self, md5: str, aside: str) -> int:
         """Bring an object to a new file; returns its size in bytes. Tries once; after an error there is no file.
 
@@ -175,7 +204,10 @@ class RemoteStore:
 
         self.bucket.get(self.key(md5), both)
         if digest.hexdigest() != md5.removesuffix(".dir"):
-            raise WrongBytesError(f"{self.url}: {self.key(md5)} came with other bytes than its name promises")
+            raise self._wrong_bytes(md5)
+
+    def _wrong_bytes(self, md5: str) -> WrongBytesError:
+        return WrongBytesError(f"{self.url}: {self.key(md5)} came with other bytes than its name promises")
 
     def put(self, md5: str, source: str) -> None:
         """Bring an object here, verified on the way; it is there for certain after `flush`.

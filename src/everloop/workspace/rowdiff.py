@@ -104,7 +104,7 @@ def _differing(
     old = _Reachable(outs, workspace, objects)
     new: Present | Recorded
     if after is None:
-        new = Present((out.path for out in now if out.is_cached), workspace.contents)
+        new = Present(now, workspace.contents)
     else:
         new = _Reachable(now, workspace, objects)
     found = compare(old, new, granular=True)

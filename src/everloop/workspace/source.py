@@ -6,6 +6,8 @@ Leaves what is done with it to `listing.py`, `get.py` and `imports.py`, and the 
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -109,6 +111,21 @@ class Source:
         if entry.md5 is None:
             return self._layer.open(path)
         return self._objects.open(entry.md5)
+
+    def place(self, path: str, folder: Path) -> Path:
+        """A file on this machine with the bytes, for reading only: where they lie, or else one in the folder.
+
+        Raises: as `open`.
+        """
+        entry = self.entry(path)
+        if entry.md5 is not None and not entry.is_directory:
+            return self._objects.place(entry.md5, folder)
+        if self.commit is None and not entry.is_directory:
+            return Path(self.url).absolute() / path
+        target = folder / hashlib.sha256(f"{self.url}\n{self.commit}\n{path}".encode()).hexdigest()
+        with self.open(path) as stream, target.open("wb") as sink:
+            shutil.copyfileobj(stream, sink)
+        return target
 
     def fetch(self, entry: Entry, target: Path) -> None:
         """Bring one file's bytes to a new file, verified when they are data; thread-safe for data.
