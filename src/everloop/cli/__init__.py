@@ -12,6 +12,11 @@ def main() -> None:
 
         sys.stdout.write(help_text() + "\n")
         return
+    if sys.argv[1:] in (["--version"], ["-V"]) and stands_in_for_dvc():
+        from everloop.version import DVC_VERSION
+
+        sys.stdout.write(DVC_VERSION + "\n")
+        return
     if sys.argv[1:] == ["--version"]:
         from everloop import __version__
 
@@ -20,3 +25,8 @@ def main() -> None:
     from everloop.cli.group import run
 
     run()
+
+
+def stands_in_for_dvc() -> bool:
+    """Whether this process was called by the name `dvc`, as a link to `ever` is."""
+    return sys.argv[0].rpartition("/")[2] == "dvc"

@@ -36,10 +36,12 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "gc": ("Upkeep", "everloop.cli.upkeep", "gc", "Remove from the cache what nothing needs."),
     "undo": ("Upkeep", "everloop.cli.upkeep", "undo", "Bring back what checkout, gc or remove took."),
     "verify": ("Upkeep", "everloop.cli.upkeep", "verify", "Hash the cache again, move damaged objects aside."),
+    "destroy": ("Upkeep", "everloop.cli.upkeep", "destroy", "Make this folder no workspace any more."),
     "doctor": ("Upkeep", "everloop.cli.upkeep", "doctor", "Look at everything the workspace stands on."),
     "check-ignore": ("Upkeep", "everloop.cli.upkeep", "check_ignore", "Tell which paths a .dvcignore file excludes."),
     "root": ("Upkeep", "everloop.cli.upkeep", "root", "Print the workspace's folder."),
     "version": ("Upkeep", "everloop.cli.upkeep", "version", "Print versions and places."),
+    "completion": ("Upkeep", "everloop.cli.shell", "completion", "Print what completes commands in a shell."),
     "install": ("Git", "everloop.cli.githooks", "install", "Let Git call Everloop: hooks and merge driver."),
     "git-hook": ("Git", "everloop.cli.githooks", "git_hook", "What Git's hooks call."),
     "merge-driver": ("Git", "everloop.cli.githooks", "merge_driver", "What Git calls to merge .dvc and dvc.lock."),
@@ -47,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "du": ("Sources", "everloop.cli.sources", "du", "Tell how much space data take."),
     "get": ("Sources", "everloop.cli.sources", "get_command", "Bring data of a repository here."),
     "get-url": ("Sources", "everloop.cli.sources", "get_url", "Bring a file from an address here."),
+    "list-url": ("Sources", "everloop.cli.sources", "list_url", "List what lies at an address."),
     "import": ("Sources", "everloop.cli.sources", "import_command", "Bring data of a repository, and track them."),
     "import-url": ("Sources", "everloop.cli.sources", "import_url", "Bring a file from an address, and track it."),
     "update": ("Sources", "everloop.cli.sources", "update", "Bring imported data up to date."),
@@ -73,7 +76,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
 }
 
 # Short names that DVC has too.
-ALIASES = {"rm": "remove", "mv": "move", "ls": "list"}
+ALIASES = {"rm": "remove", "mv": "move", "ls": "list", "ls-url": "list-url"}
 
 INTRODUCTION = """\
 Everloop runs the whole loop of a model in production.
@@ -90,8 +93,12 @@ def help_text() -> str:
     lines += [
         "",
         "Options:",
-        f"  {'--version':<12}Show the version and exit.",
-        f"  {'-h, --help':<12}Show this message.",
+        f"  {'-q, --quiet':<17}Print nothing but errors.",
+        f"  {'-v, --verbose':<17}Say where an error comes from.",
+        f"  {'--cd DIR':<17}Run in another folder.",
+        f"  {'--wait-for-lock':<17}Wait for a command that changes the workspace now.",
+        f"  {'-V, --version':<17}Show the version and exit.",
+        f"  {'-h, --help':<17}Show this message.",
     ]
     for section in dict.fromkeys(section for section, *_ in COMMANDS.values()):
         lines += ["", f"{section}:"]

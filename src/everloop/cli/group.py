@@ -5,13 +5,21 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from everloop.cli import stands_in_for_dvc
 from everloop.cli.commands import ALIASES, COMMANDS, help_text
+from everloop.cli.manners import give_manners, global_options, tell_more
 from everloop.errors import EverloopError
 from everloop.version import __version__
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+# What DVC exits with when its words are wrong.
+_DVC_USAGE = 254
 _OF_THE_MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
 )
@@ -29,16 +37,34 @@ class LazyGroup(click.Group):
             return None
         _, module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return give_manners(command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EverloopError:
+            tell_more(ctx)
+            raise
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        # Out of the table: to ask each command for its help would import all of them.
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=COMMANDS[name][3]) for name in names] + options
 
     def get_help(self, ctx: click.Context) -> str:
         return help_text()
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ever")
+@click.version_option(__version__, "-V", "--version", prog_name="ever")
 def cli() -> None:
     """Run the whole loop of a model in production."""
+
+
+cli.params += global_options()
 
 
 def run() -> None:
@@ -49,7 +75,7 @@ def run() -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(_DVC_USAGE if stands_in_for_dvc() and error.exit_code == 2 else error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from everloop.cli.manners import is_quiet
 from everloop.plaintext import table
 
 __all__ = ["emit", "hint", "json_option", "say", "table"]
@@ -31,10 +32,11 @@ def emit(value: Any, *, as_json: bool, text: str | Iterable[str]) -> None:
 
 def hint(text: str) -> None:
     """Name the next useful command, on stderr and only when a person is there to read it."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not is_quiet():
         click.echo(click.style(f"next: {text}", dim=True), err=True)
 
 
 def say(text: str) -> None:
     """Tell what is going on, on stderr."""
-    click.echo(text, err=True)
+    if not is_quiet():
+        click.echo(text, err=True)

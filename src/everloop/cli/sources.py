@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from everloop.cli.output import emit, hint, json_option, table
-from everloop.cli.words import absolute
+from everloop.cli.words import ManyWords, absolute, assignments
 from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source
+from everloop.workspace.addresses import list_address
+from everloop.workspace.configuration import read_sections
 from everloop.workspace.get import get, get_address, name_of
 from everloop.workspace.objectid import digits
 
@@ -26,6 +28,22 @@ def _remote_option(command: Command) -> Command:
     return click.option("--remote", metavar="NAME", help="The repository's remote that has its data.")(command)
 
 
+def _configuration_options(command: Command) -> Command:
+    """Add `--config` and `--remote-config`; the function receives both, to be handed to `_source`."""
+    words = click.option(
+        "--remote-config",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Options for its remote that count more.",
+    )
+    file = click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False),
+        help="A configuration file that counts more than the repository's own.",
+    )
+    return file(words(command))
+
+
 def _out_option(command: Command) -> Command:
     return click.option("-o", "--out", metavar="PATH", help="Where to; a folder that is there gets it inside.")(command)
 
@@ -34,11 +52,12 @@ def _force_option(command: Command) -> Command:
     return click.option("-f", "--force", is_flag=True, help="Replace what lies there.")(command)
 
 
-@click.command("list")
+@click.command("list", cls=ManyWords)
 @click.argument("url", default=".")
 @click.argument("path", default="")
 @_rev_option
 @_remote_option
+@_configuration_options
 @click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
 @click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
 @click.option("-L", "--level", type=click.IntRange(min=0), help="How deep to look.")
@@ -51,6 +70,8 @@ def list_command(
     path: str,
     rev: str | None,
     remote: str | None,
+    config: str | None,
+    remote_config: tuple[str, ...],
     recursive: bool,
     tree: bool,
     level: int | None,
@@ -70,7 +91,7 @@ def list_command(
     """
     if tree and as_json:
         raise click.UsageError("--tree is for people, --json is not; choose one")
-    with _source(url, rev, remote) as source:
+    with _source(url, rev, remote, config, remote_config) as source:
         if tree:
             branches = list(listing.list_tree(source, _inner(path), dvc_only=dvc_only, max_depth=level))
             names, found = list(_drawn(branches)), [entry for _, _, entry in branches]
@@ -81,37 +102,64 @@ def list_command(
     hint(f"ever get {url} PATH (bring it here), or ever import {url} PATH (and keep track of it)")
 
 
-@click.command()
+@click.command(cls=ManyWords)
 @click.argument("url", default=".")
 @click.argument("path", default="")
 @_rev_option
 @_remote_option
+@_configuration_options
 @click.option("-s", "--summarize", is_flag=True, help="Only the whole.")
 @json_option
-def du(url: str, path: str, rev: str | None, remote: str | None, summarize: bool, as_json: bool) -> None:
+def du(
+    url: str,
+    path: str,
+    rev: str | None,
+    remote: str | None,
+    config: str | None,
+    remote_config: tuple[str, ...],
+    summarize: bool,
+    as_json: bool,
+) -> None:
     """Tell how many bytes what a repository has at PATH takes."""
-    with _source(url, rev, remote) as source:
+    with _source(url, rev, remote, config, remote_config) as source:
         found = [(name or ".", size) for name, size in listing.usage(source, _inner(path), summarise=summarize)]
     width = max(len(f"{size:,}") for _, size in found)
     lines = [f"{size:>{width},}  {name}" for name, size in found]
     emit([{"path": name, "size": size} for name, size in found], as_json=as_json, text=lines)
 
 
-@click.command("get")
+@click.command("get", cls=ManyWords)
 @click.argument("url")
 @click.argument("path")
 @_rev_option
 @_remote_option
+@_configuration_options
 @_out_option
+@click.option("--show-url", is_flag=True, help="Only print where the data are.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, help="How many files to bring at a time.")
 @_force_option
 @json_option
 def get_command(
-    url: str, path: str, rev: str | None, remote: str | None, out: str | None, jobs: int, force: bool, as_json: bool
+    url: str,
+    path: str,
+    rev: str | None,
+    remote: str | None,
+    config: str | None,
+    remote_config: tuple[str, ...],
+    out: str | None,
+    show_url: bool,
+    jobs: int,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Bring a file or folder of a repository here. No workspace is needed, and nothing keeps track of it."""
+    if show_url:
+        with _source(url, rev, remote, config, remote_config) as source:
+            where = source.address(_inner(path))
+        emit({"url": where}, as_json=as_json, text=where)
+        return
     target = _target(out, path)
-    with _source(url, rev, remote) as source:
+    with _source(url, rev, remote, config, remote_config) as source:
         n_files = get(source, _inner(path), target, force=force, jobs=jobs)
     emit({"path": str(target), "n_files": n_files}, as_json=as_json, text=f"brought {target} ({n_files:,} files)")
 
@@ -119,13 +167,46 @@ def get_command(
 @click.command("get-url")
 @click.argument("url")
 @click.argument("out", required=False)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Accepted for DVC's sake: it comes in one stream.")
 @_force_option
 @json_option
-def get_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
+def get_url(url: str, out: str | None, jobs: int | None, force: bool, as_json: bool) -> None:
     """Bring a file from a web server, or a file or folder of this machine, here."""
+    del jobs
     target = _target(out, url)
     get_address(url, target, force=force)
     emit({"path": str(target)}, as_json=as_json, text=f"brought {target}")
+
+
+@click.command("list-url", cls=ManyWords)
+@click.argument("url")
+@click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
+@click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
+@click.option("-L", "--level", type=click.IntRange(min=1), help="How deep to look.")
+@click.option("--size", "with_size", is_flag=True, help="Show sizes in bytes; those in buckets are not known.")
+@click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of the bucket, as endpointurl=….")
+@json_option
+def list_url(
+    url: str, recursive: bool, tree: bool, level: int | None, with_size: bool, fs_config: tuple[str, ...], as_json: bool
+) -> None:
+    """List what lies at URL: a folder of this machine, s3://bucket/folder, gs://…, azure://…
+
+    \b
+    Example:
+      ever list-url s3://our-data/raw --size
+      ever list-url s3://our-data --fs-config endpointurl=http://minio:9000 -R
+    """
+    if tree and as_json:
+        raise click.UsageError("--tree is for people, --json is not; choose one")
+    depth = level if recursive or tree else 1
+    found = list_address(url, max_depth=depth, options=assignments(fs_config))
+    if tree:
+        branches = _branches(found, url.rstrip("/").rpartition("/")[2] or url)
+        names, found = list(_drawn(branches)), [entry for _, _, entry in branches]
+    else:
+        names = [entry.path for entry in found]
+    emit([listing.entry_of(entry) for entry in found], as_json=as_json, text=_lines(names, found, with_size, False))
+    hint(f"ever import-url {url}/NAME, or ever get-url {url}/NAME")
 
 
 @click.command("import")
@@ -186,8 +267,11 @@ def update(targets: tuple[str, ...], rev: str | None, force: bool, as_json: bool
     hint(f"git commit {' '.join(report.updated)}" if report.updated else "ever import URL PATH")
 
 
-def _source(url: str, rev: str | None, remote: str | None) -> AbstractContextManager[Source]:
-    return open_source(url, rev, remote=remote)
+def _source(
+    url: str, rev: str | None, remote: str | None, config: str | None, remote_config: tuple[str, ...]
+) -> AbstractContextManager[Source]:
+    given = read_sections(Path(config).absolute()) if config else None
+    return open_source(url, rev, remote=remote, given=given, remote_options=assignments(remote_config))
 
 
 def _inner(path: str) -> str:
@@ -217,6 +301,16 @@ def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: boo
         size = "" if entry.size_bytes is None else f"{entry.size_bytes:,}"
         rows.append([*([size] if with_size else []), *([digits(entry.md5 or "-")] if show_hash else []), name])
     return table(heads, rows)
+
+
+def _branches(found: list[Entry], name: str) -> list[tuple[int, bool, Entry]]:
+    """Sorted entries as (depth, is the last of its folder, entry), with the folders that they lie in."""
+    paths = {"/".join(entry.path.split("/")[:n]) for entry in found for n in range(1, entry.path.count("/") + 1)}
+    known = {path: Entry(path=path, is_directory=True) for path in paths} | {entry.path: entry for entry in found}
+    ordered = sorted(known, key=lambda path: path.split("/"))
+    last = {path.rpartition("/")[0]: path for path in ordered}
+    rows = [(path.count("/") + 1, last[path.rpartition("/")[0]] == path, known[path]) for path in ordered]
+    return [(0, True, Entry(path=name, is_directory=True)), *rows]
 
 
 def _drawn(branches: list[tuple[int, bool, Entry]]) -> Iterator[str]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from everloop.cli import stands_in_for_dvc
 from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option, say, table
 from everloop.errors import ConflictError, NotFoundError
-from everloop.version import __version__
+from everloop.version import DVC_VERSION, __version__
 from everloop.workspace import Workspace
 from everloop.workspace.gc import Cloud, Scope
 
@@ -287,7 +288,9 @@ def root(as_json: bool) -> None:
 @json_option
 def version(as_json: bool) -> None:
     """Print the versions of Everloop and Python, and where workspace and cache are."""
-    facts = {
+    # Who asks for DVC looks for its name, and for nothing else, in the first line.
+    facts = {"DVC version": f"{DVC_VERSION} (everloop {__version__})"} if stands_in_for_dvc() else {}
+    facts |= {
         "everloop": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -303,6 +306,30 @@ def version(as_json: bool) -> None:
             "cache.type": ",".join(workspace.cache.link_types),
         }
     emit(facts, as_json=as_json, text=[f"{name}: {value}" for name, value in facts.items()])
+
+
+@click.command()
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@json_option
+def destroy(force: bool, as_json: bool) -> None:
+    """Make this folder no workspace any more: .dvc files, dvc.yaml, settings and the cache below .dvc go.
+
+    The data that lie in the folder stay, and so do remotes and a cache that is elsewhere.
+    """
+    from everloop.workspace.destroy import plan
+
+    workspace = open_workspace()
+    going = plan(workspace)
+    losses = _first([f"{path}: its text is not in Git, and goes for good" for path in going.uncommitted])
+    losses += _first([f"{path}: only the cache has what is recorded, and goes" for path in going.only_in_cache])
+    if not force:
+        for line in losses:
+            say(line)
+        what = f"{len(going.records):,} records and .dvc" + (" with its cache" if going.cache else "")
+        if not _agrees(f"Remove {what} from {workspace.root}, and all older data that no remote has?"):
+            raise ConflictError(f"nothing was removed; it would be {what}", hint="do not ask: --force")
+    emit(workspace.destroy(), as_json=as_json, text=[*losses, f"{workspace.root} is no workspace any more"])
+    hint("ever init")
 
 
 @click.command()

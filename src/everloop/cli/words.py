@@ -14,16 +14,34 @@ def absolute(targets: Iterable[str]) -> list[str]:
 
 
 class ManyWords(click.Command):
-    """A command whose option `--targets` takes all words up to the next option: `--targets a b` is both."""
+    """A command of which some options take all words up to the next option: `--targets a b` is both."""
+
+    lists = ("--targets", "--remote-config", "--fs-config")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Turn `--targets a b` into `--targets a --targets b`, which click understands."""
+        known = {spelling for param in self.params for spelling in param.opts if spelling in self.lists}
         spelled: list[str] = []
-        is_list = False
+        taking = ""
         for word in args:
             if word.startswith("-") and word != "-":
-                is_list = word == "--targets"
-                spelled += [] if is_list else [word]
+                taking = word if word in known else ""
+                spelled += [] if taking else [word]
             else:
-                spelled += ["--targets", word] if is_list else [word]
+                spelled += [taking, word] if taking else [word]
         return super().parse_args(ctx, spelled)
+
+
+def assignments(words: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` words as a table.
+
+    Raises:
+        click.UsageError: One is none.
+    """
+    table = {}
+    for word in words:
+        name, parted, value = word.partition("=")
+        if not parted or not name:
+            raise click.UsageError(f"expected NAME=VALUE, found {word!r}")
+        table[name] = value
+    return table

@@ -92,10 +92,18 @@ class Configuration:
     Args:
         dvc_dir: The workspace's `.dvc` folder; None outside of a workspace.
         environment: As in `level_files`.
+        given: What counts more than any file.
     """
 
-    def __init__(self, dvc_dir: Path | None, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        dvc_dir: Path | None,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        given: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.files = level_files(dvc_dir, environment)
+        self._given = given or {}
 
     def settings(self, level: Level | None = None) -> list[Setting]:
         """What is set, level by level from the weakest; None means all levels.
@@ -134,6 +142,8 @@ class Configuration:
                 break
             for section, values in read_sections(path).items():
                 merged.setdefault(section, {}).update(values)
+        for section, given in self._given.items():
+            merged.setdefault(section, {}).update(given)
         return merged
 
     def set(self, name: str, value: str, level: Level | None = None, *, folder: Path | None = None) -> Path:

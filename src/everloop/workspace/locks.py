@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from everloop.errors import ConflictError
 from everloop.workspace import durable, hardlinklock
 
-# DVC tries for three seconds as well.
+# DVC tries for three seconds as well. Changed only by `waiting`.
 PATIENCE_S = 3.0
 _POLL_S = 0.05
 
@@ -72,6 +72,17 @@ class WorkspaceLock:
             yield
         finally:
             self._file = _acquire(self._path, hardlink=self._hardlink)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Within it, the whole process waits for whoever holds a lock, however long that takes."""
+    global PATIENCE_S  # noqa: PLW0603  it is a word of the command line, and no argument of every verb
+    before, PATIENCE_S = PATIENCE_S, float("inf")
+    try:
+        yield
+    finally:
+        PATIENCE_S = before
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import msgspec
+
 from everloop.errors import NotFoundError
 from everloop.workspace import hashing, parallel, remotes, versions
 from everloop.workspace.cache import Cache, corrupt
-from everloop.workspace.configuration import Configuration
+from everloop.workspace.configuration import Configuration, Sections
 from everloop.workspace.remote_store import RemoteStore
 from everloop.workspace.remotes import Remote
 from everloop.workspace.values import Out
@@ -25,13 +27,25 @@ class Objects:
         caches: Where to look first, in this order.
         settings: The `.dvc` folder whose configuration names the remote; None when there is none.
         remote: Which of its remotes; None means the default one.
+        given: What counts more than that configuration, section by section.
+        remote_options: What counts more than the options that the remote has there.
     """
 
-    def __init__(self, caches: Sequence[Cache], settings: Path | None, remote: str | None = None) -> None:
+    def __init__(
+        self,
+        caches: Sequence[Cache],
+        settings: Path | None,
+        remote: str | None = None,
+        *,
+        given: Sections | None = None,
+        remote_options: Mapping[str, str] | None = None,
+    ) -> None:
         self._caches = tuple(caches)
         self._settings = settings
         self._remote_name = remote
         self._versioned: dict[str, Out] = {}
+        self._given = given or {}
+        self._remote_options = dict(remote_options or {})
 
     def know(self, outs: Iterable[Out]) -> None:
         """Take from records where cloud-versioned remotes have their files."""
@@ -126,6 +140,18 @@ class Objects:
                 return
         self._store(md5).fetch(md5, str(target))
 
+    def address(self, md5: str) -> str:
+        """Where an object is: in the repository's remote, or, when it names none, in a cache. Nobody is asked.
+
+        Raises:
+            NotFoundError: There is no remote, and no cache has it.
+        """
+        cache = self._holder(md5)
+        if self._remote is None and cache is not None:
+            return str(cache.path(md5))
+        store = self._store(md5)
+        return f"{store.url}/{store.key(md5)}"
+
     def _holder(self, md5: str) -> Cache | None:
         return next((cache for cache in self._caches if cache.has(md5)), None)
 
@@ -139,17 +165,23 @@ class Objects:
 
     @cached_property
     def _remote(self) -> RemoteStore | None:
-        if self._found is None or self._settings is None:
+        if self._found is None:
             return None
-        return RemoteStore(self._found, self._settings / "tmp" / "everloop" / "remotes")
+        # Reading remembers nothing, so the folder is never made.
+        folder = self._settings or Path(".dvc")
+        return RemoteStore(self._found, folder / "tmp" / "everloop" / "remotes")
 
     @cached_property
     def _found(self) -> Remote | None:
-        if self._settings is None:
+        if self._settings is None and not self._given:
             return None
         try:
-            return remotes.find(Configuration(self._settings), self._remote_name)
+            found = remotes.find(Configuration(self._settings, given=self._given), self._remote_name)
         except NotFoundError:
             if self._remote_name is not None:
                 raise
             return None
+        if self._remote_options:
+            url = self._remote_options.get("url", found.url)
+            found = msgspec.structs.replace(found, url=url, options={**found.options, **self._remote_options})
+        return found

@@ -102,11 +102,7 @@ def _differing(
 ) -> list[Difference]:
     outs, now = workspace.outs(before), workspace.outs(after)
     old = _Reachable(outs, workspace, objects)
-    new: Present | Recorded
-    if after is None:
-        new = Present(now, workspace.contents)
-    else:
-        new = _Reachable(now, workspace, objects)
+    new = Present(now, workspace.contents) if after is None else _Reachable(now, workspace, objects)
     found = compare(old, new, granular=True)
     workspace.contents.save()
     if targets is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ from everloop.errors import EverloopError, InvalidError, NotFoundError
 from everloop.workspace import clones, durable, records, walk
 from everloop.workspace.cache import Cache
 from everloop.workspace.config import read_config
+from everloop.workspace.configuration import Sections
 from everloop.workspace.git import Git
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.layers import CommitLayer, DiskLayer, Layer
@@ -112,6 +113,18 @@ class Source:
             return self._layer.open(path)
         return self._objects.open(entry.md5)
 
+    def address(self, path: str) -> str:
+        """Where the data at a path are, in a remote or else in a cache; of a directory, its listing.
+
+        Raises:
+            NotFoundError: Nothing is there, or nobody keeps it.
+            InvalidError: It is no data under version.
+        """
+        entry = self.entry(path)
+        if entry.md5 is None:
+            raise InvalidError(f"{path} of {self.url} is no data under version, so no remote has it")
+        return self._objects.address(entry.md5)
+
     def place(self, path: str, folder: Path) -> Path:
         """A file on this machine with the bytes, for reading only: where they lie, or else one in the folder.
 
@@ -193,7 +206,13 @@ class Source:
 
 @contextmanager
 def open_source(
-    url: str, rev: str | None = None, *, caches: Iterable[Cache] = (), remote: str | None = None
+    url: str,
+    rev: str | None = None,
+    *,
+    caches: Iterable[Cache] = (),
+    remote: str | None = None,
+    given: Sections | None = None,
+    remote_options: Mapping[str, str] | None = None,
 ) -> Iterator[Source]:
     """Open a repository.
 
@@ -202,6 +221,8 @@ def open_source(
         rev: A branch, tag or commit. None means the files as they are for a folder, the main branch for an address.
         caches: Where to look for data first.
         remote: The name of the remote that has its data; None means its default one.
+        given: What counts more than its own configuration, section by section.
+        remote_options: What counts more than the options of its remote.
 
     Raises:
         NotFoundError: There is no such revision.
@@ -211,7 +232,8 @@ def open_source(
     folder = Path(url)
     if folder.is_dir() and (folder / ".dvc").is_dir() and rev is None:
         root = folder.absolute()
-        objects = Objects([*caches, _own_cache(root)], root / ".dvc", remote)
+        places = [*caches, _own_cache(root)]
+        objects = Objects(places, root / ".dvc", remote, given=given, remote_options=remote_options)
         yield Source(url, None, DiskLayer(root, _recorded(root)), objects)
         return
     if folder.is_dir() and ((folder / ".dvc").is_dir() or Git(folder).is_repository()):
@@ -224,7 +246,8 @@ def open_source(
         settings = root / ".dvc" if is_workspace else _settings(history, commit, stack)
         places = [*caches, *([_own_cache(root)] if is_workspace else [])]
         outs = _recorded_at(history, commit)
-        yield Source(url, commit, CommitLayer(history, commit, outs), Objects(places, settings, remote))
+        objects = Objects(places, settings, remote, given=given, remote_options=remote_options)
+        yield Source(url, commit, CommitLayer(history, commit, outs), objects)
 
 
 def _recorded(root: Path) -> list[Out]:

@@ -51,6 +51,7 @@ from everloop.workspace.verify import Progress, VerifyReport
 from everloop.workspace.workingtree import WorkingTree
 
 if TYPE_CHECKING:
+    from everloop.workspace.destroy import Destruction
     from everloop.workspace.rowdiff import FileRows
 
 
@@ -204,6 +205,19 @@ class Workspace(WorkingTree):
             InvalidError: A file is malformed.
         """
         return migrate_verb.migrate(self, records=records, dry=dry)
+
+    def destroy(self) -> Destruction:
+        """Make the folder no workspace any more: records, settings and the cache below `.dvc` go, data on disk stay.
+
+        What goes for good is told by `everloop.workspace.destroy.plan`, before.
+
+        Raises:
+            FailedError: Data lead into the cache by symbolic links; nothing was removed.
+            ConflictError: Another process changes the workspace.
+        """
+        from everloop.workspace.destroy import destroy
+
+        return destroy(self)
 
     def undo(self) -> UndoReport:
         """Bring back what the newest operation in the trash replaced or removed.
