@@ -167,12 +167,10 @@ def get_command(
 @click.command("get-url")
 @click.argument("url")
 @click.argument("out", required=False)
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Accepted for DVC's sake: it comes in one stream.")
 @_force_option
 @json_option
-def get_url(url: str, out: str | None, jobs: int | None, force: bool, as_json: bool) -> None:
+def get_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
     """Bring a file from a web server, or a file or folder of this machine, here."""
-    del jobs
     target = _target(out, url)
     get_address(url, target, force=force)
     emit({"path": str(target)}, as_json=as_json, text=f"brought {target}")

@@ -24,7 +24,10 @@ from everloop.errors import InvalidError
 
 PROTOCOL = "ever"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_FAR = ("s3", "gs", "azure", "abfs", "abfss", "http", "https", "remote")
+_CLOUDS = ("s3", "gs", "azure", "abfs", "abfss")
+_SERVERS = ("http", "https", "ssh", "webdav", "webdavs", "hdfs", "webhdfs")
+# Whether such a place can be read is for the stores to say.
+_FAR = (*_CLOUDS, *_SERVERS, "remote")
 _OF_HUB = re.compile(r"(models|datasets)/([^/@]+)@([^/@]+)/(.+)", re.DOTALL)
 # What a Git address has before the path of the repository; an @ in it belongs to a user's name.
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*|[^/:@]+@[^/:]+:")

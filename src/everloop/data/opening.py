@@ -156,9 +156,9 @@ def _around(path: str) -> Workspace:
 
 def _far(url: str) -> Fetch:
     if url.startswith(("http://", "https://")):
-        from everloop.workspace.get import read_address
+        from everloop.workspace import website
 
-        return lambda sink: read_address(url, sink)
+        return lambda sink: website.stream(url, sink)
     from everloop.storage.bucket import open_bucket
 
     if url.startswith("remote://"):

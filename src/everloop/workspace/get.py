@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -190,33 +189,20 @@ def _copy(source: Path, aside: Path) -> None:
         shutil.copy2(source, aside)
 
 
-def read_address(address: str, sink: Callable[[bytes], object]) -> Download:
-    """Hand the bytes at an `http(s)://` address to the sink, chunk by chunk.
-
-    Raises: as `get_address`.
-    """
+def _download(address: str, aside: Path) -> Download:
     import urllib3
 
     answer = _request("GET", address)
     size_bytes = 0
-    try:
-        for chunk in answer.stream(_CHUNK_BYTES):
-            sink(chunk)
-            size_bytes += len(chunk)
-    except urllib3.exceptions.HTTPError as error:
-        raise UnavailableError(f"{address} did not come whole: {error}", hint="try again") from error
-    except BaseException:
-        # Nobody wants the rest, so it is not read.
-        answer.close()
-        raise
-    finally:
-        answer.release_conn()
-    return Download(checksum=_checksum(answer), size_bytes=size_bytes)
-
-
-def _download(address: str, aside: Path) -> Download:
     with aside.open("xb") as sink:
-        return read_address(address, sink.write)
+        try:
+            for chunk in answer.stream(_CHUNK_BYTES):
+                size_bytes += sink.write(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise UnavailableError(f"{address} did not come whole: {error}", hint="try again") from error
+        finally:
+            answer.release_conn()
+    return Download(checksum=_checksum(answer), size_bytes=size_bytes)
 
 
 def _request(method: str, address: str) -> BaseHTTPResponse:
@@ -234,8 +220,6 @@ def _request(method: str, address: str) -> BaseHTTPResponse:
         raise UnavailableError(
             f"{address} does not answer: {error}", hint="check the address and the network"
         ) from error
-    if answer.status != 200:
-        answer.close()
     if answer.status in (404, 410):
         raise NotFoundError(f"{address} does not exist (the server says {answer.status})")
     if answer.status in (401, 403):
