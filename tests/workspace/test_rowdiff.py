@@ -274,6 +274,12 @@ def test_bytes_come_from_the_remote_when_the_cache_lacks_them(project: Workspace
     assert not list(project.cache.root.rglob("*.dir")), "nothing is checked out, and nothing fetched for good"
 
 
+def test_before_the_first_commit_nothing_differs(workspace: Workspace) -> None:
+    csv_file(workspace.root / "a.csv", ("id",), [("1",)])
+    workspace.add(["a.csv"])
+    assert workspace.row_diff() == []
+
+
 def test_one_bad_file_does_not_hide_the_others(project: Workspace) -> None:
     csv_file(project.root / "data/a.csv", ("v",), [("2",)])
     (project.root / "data/new.csv").write_text("id,v\n1,2,3\n")

@@ -7,6 +7,7 @@ from everloop.workspace.datastatus import DataStatus
 from everloop.workspace.git import Git
 from everloop.workspace.importing import Imports, UpdateReport
 from everloop.workspace.source import Source, open_source
+from everloop.workspace.transfers import Transfers
 from everloop.workspace.values import (
     AddReport,
     Change,
@@ -34,6 +35,7 @@ __all__ = [
     "Revision",
     "Snapshot",
     "Source",
+    "Transfers",
     "UpdateReport",
     "Workspace",
     "open_source",

@@ -54,6 +54,8 @@ def row_diff(
 ) -> list[FileRows]:
     """Compare the rows of all tables that differ; see `Workspace.row_diff`."""
     import_duckdb()
+    if not workspace.git.has_commits():
+        return []
     objects = Objects([workspace.cache], workspace.layout.dvc_dir, remote)
     found = _differing(workspace, before, after, targets, objects)
     compared = []

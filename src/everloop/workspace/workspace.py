@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError
-from everloop.workspace import datastatus, initialise, routes, selection
+from everloop.workspace import datastatus, initialise, listing, routes, selection
 from everloop.workspace import diff as diff_verb
 from everloop.workspace import gc as gc_verb
 from everloop.workspace import install as install_verb
@@ -28,6 +29,7 @@ from everloop.workspace import undo as undo_verb
 from everloop.workspace import verify as verify_verb
 from everloop.workspace.add import add
 from everloop.workspace.checkout import restore
+from everloop.workspace.configuration import Configuration
 from everloop.workspace.datastatus import DataStatus
 from everloop.workspace.gc import Cloud, GcReport, Scope
 from everloop.workspace.git import Git
@@ -35,7 +37,7 @@ from everloop.workspace.importing import Imports
 from everloop.workspace.install import InstallReport
 from everloop.workspace.migrate import MigrateReport
 from everloop.workspace.protect import unprotect
-from everloop.workspace.source import open_source
+from everloop.workspace.source import Source, open_source
 from everloop.workspace.transfers import Transfers
 from everloop.workspace.undo import UndoReport
 from everloop.workspace.values import (
@@ -44,6 +46,7 @@ from everloop.workspace.values import (
     CheckoutReport,
     Content,
     DvcFile,
+    Entry,
     Layout,
     Out,
 )
@@ -51,7 +54,9 @@ from everloop.workspace.verify import Progress, VerifyReport
 from everloop.workspace.workingtree import WorkingTree
 
 if TYPE_CHECKING:
+    from everloop.workspace.checkignore import IgnoreMatch
     from everloop.workspace.destroy import Destruction
+    from everloop.workspace.doctor import Finding
     from everloop.workspace.rowdiff import FileRows
 
 
@@ -97,6 +102,11 @@ class Workspace(WorkingTree):
     def transfers(self) -> Transfers:
         """The way to the remotes: `push`, `fetch`, `pull`, `status`."""
         return Transfers(self)
+
+    @property
+    def configuration(self) -> Configuration:
+        """DVC's configuration, all levels: `settings`, `get`, `set`, `unset`; `everloop.workspace.remotes` takes it."""
+        return Configuration(self.layout.dvc_dir)
 
     @property
     def imports(self) -> Imports:
@@ -422,6 +432,54 @@ class Workspace(WorkingTree):
         with open_source(str(self.root), rev, caches=[self.cache]) as source:
             return source.open(relative)
 
+    def entries(
+        self,
+        path: str | os.PathLike[str] = ".",
+        rev: str | None = None,
+        *,
+        recursive: bool = False,
+        dvc_only: bool = False,
+        max_depth: int | None = None,
+    ) -> list[Entry]:
+        """What lies in a folder, files of Git and data alike, with paths relative to it; see `listing.list_entries`.
+
+        Raises:
+            NotFoundError: Nothing is there, or there is no such revision.
+        """
+        with self.source(rev) as source:
+            return listing.list_entries(
+                source, self._inner(path), recursive=recursive, dvc_only=dvc_only, max_depth=max_depth
+            )
+
+    def usage(
+        self, path: str | os.PathLike[str] = ".", rev: str | None = None, *, summarise: bool = False
+    ) -> list[tuple[str, int]]:
+        """The bytes of what lies in a folder, and last those of the whole, as (path, bytes).
+
+        Raises: as `entries`.
+        """
+        with self.source(rev) as source:
+            return listing.usage(source, self._inner(path), summarise=summarise)
+
+    def source(self, rev: str | None = None) -> AbstractContextManager[Source]:
+        """The workspace as one tree of files, whoever keeps them; None means as they are now. Valid inside its `with`.
+
+        Raises: from its `with`, as `open_source`.
+        """
+        return open_source(str(self.root), rev, caches=[self.cache])
+
+    def check_ignore(self, path: str | os.PathLike[str]) -> tuple[IgnoreMatch, ...]:
+        """The patterns of `.dvcignore` files that match a path; the last one decides, see its `is_excluding`."""
+        from everloop.workspace import checkignore
+
+        return tuple(checkignore.matches(self.root, self.relative(path)))
+
+    def doctor(self) -> tuple[Finding, ...]:
+        """What all that the workspace stands on is like: cache, links, space, records, Git, trash."""
+        from everloop.workspace.doctor import examine
+
+        return tuple(examine(self))
+
     def restore(self, outs: Iterable[Out], *, force: bool = False) -> CheckoutReport:
         """Make the outs hold what they record. Outs without a record or without cached bytes are passed over.
 
@@ -451,6 +509,11 @@ class Workspace(WorkingTree):
             changed = relink_verb.relink(self, data)
             self.contents.save()
         return changed
+
+    def _inner(self, path: str | os.PathLike[str]) -> str:
+        """A path as a source has it, where the top is ""."""
+        relative = self.relative(path)
+        return "" if relative == "." else relative
 
     def _is_missing(self, out: Out) -> bool:
         """Whether the cache cannot restore the out, and it is not in place either."""
