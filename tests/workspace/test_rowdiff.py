@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from everloop.errors import InvalidError, NotFoundError, NotInstalledError
 from everloop.workspace import Workspace
+from everloop.workspace.csvfile import check_rows, layout_of
 from everloop.workspace.rowdiff import FileRows
 from everloop.workspace.tablediff import Retyped, TableDiff, compare_tables
 from everloop.workspace.tables import TableFile, is_table, open_tables
@@ -30,9 +31,9 @@ def diff_files(old: Path, new: Path, *key: str, memory: str = "512MB", samples: 
         return compare_tables(connection, tables["old"], tables["new"], key=key, samples=samples)
 
 
-def csv_file(path: Path, columns: tuple[str, ...], rows: Cells) -> Path:
+def csv_file(path: Path, columns: tuple[str, ...], rows: Cells, line_end: str = "\n") -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer = csv.writer(file, lineterminator=line_end, quoting=csv.QUOTE_ALL)
         writer.writerows([columns, *rows])
     return path
 
@@ -77,13 +78,13 @@ TEXTS = st.one_of(
     st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=12),
     st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=12),
     st.integers(0, 3),
+    st.sampled_from(["\n", "\r\n"]),
 )
-def test_csv_as_plain_python_counts(tmp_path_factory: Any, old: Cells, new: Cells, n_key: int) -> None:
+def test_csv_as_plain_python_counts(tmp_path_factory: Any, old: Cells, new: Cells, n_key: int, line_end: str) -> None:
     folder = tmp_path_factory.getbasetemp()
-    columns = ("a", "A", 'odd "name", ü')
-    diff = diff_files(
-        csv_file(folder / "old.csv", columns, old), csv_file(folder / "new.csv", columns, new), *columns[:n_key]
-    )
+    columns = ("a", "A", 'odd\n"name", ü')
+    before = csv_file(folder / "old.csv", columns, old, line_end)
+    diff = diff_files(before, csv_file(folder / "new.csv", columns, new), *columns[:n_key])
     assert found(diff, columns[n_key:]) == oracle(old, new, n_key, len(columns) - n_key)
     assert diff.n_new == len(new) == len(old) + diff.added - diff.removed
     assert diff.is_empty == (Counter(old) == Counter(new))
@@ -182,10 +183,16 @@ def test_delimiters_byte_order_marks_and_gzip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("a,a\n1,2\n", "twice: a"), ("a,b\n1,2,3\n", "cannot be read"), ('a\n"x\n', "cannot be read")],
+    [
+        ("a,a\n1,2\n", "twice: a"),
+        ("a,b\n1,2,3\n", "Expected Number of Columns: 2 Found: 3"),
+        ("a,b\n1\n", "Expected Number of Columns: 2 Found: 1"),
+        ('a\n"x\n', "cannot be read"),
+        ("a,b\n1,2\r\n3,4\n", "mixes kinds of line ends"),
+    ],
 )
 def test_a_file_that_is_no_table_says_so(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "x.csv").write_text(text)
+    (tmp_path / "x.csv").write_text(text, newline="")
     with pytest.raises(InvalidError, match=says):
         diff_files(tmp_path / "x.csv", tmp_path / "x.csv")
     (tmp_path / "x.parquet").write_text(text)
@@ -216,6 +223,16 @@ def test_a_table_larger_than_the_memory_goes_to_the_disk(tmp_path: Path, key: tu
         duckdb.execute(f"COPY ({rows.format(i=number)}) TO '{tmp_path}/{name}.parquet' (ROW_GROUP_SIZE 10_000)")
     diff = diff_files(tmp_path / "old.parquet", tmp_path / "new.parquet", *key, memory="90MB", samples=1)
     assert (diff.added, diff.removed, diff.changed) == (1000, 1000, 0)
+
+
+def test_a_reader_that_loses_a_row_is_found_out(tmp_path: Path) -> None:
+    place = tmp_path / "x.csv"
+    for text, n_rows in (("a\n1\n2", 2), ('a,b\r\n1,"x\r\ny"\r\n\r\n3,4\r\n', 2), ('a\n5" pipe\n6\n', 2), ("a\n", 0)):
+        place.write_text(text, newline="")
+        layout = layout_of(place, "x.csv")
+        check_rows(place, "x.csv", layout, n_rows)
+        with pytest.raises(InvalidError, match="one reader finds"):
+            check_rows(place, "x.csv", layout, n_rows + 2)
 
 
 def test_is_table() -> None:

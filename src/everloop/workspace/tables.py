@@ -2,7 +2,7 @@
 
 The files are strangers': duckdb sees these and no others, no network, no extensions. A CSV has no types, so its fields
 are text as they are written: `007` is not `7`, and an empty field is the empty text. Leaves what is asked of the tables
-to `tablediff.py`.
+to `tablediff.py`, and what a CSV looks like to `csvfile.py`.
 """
 
 # Names of columns and files pass through quoted() and literal(), or are made here.
@@ -10,9 +10,6 @@ to `tablediff.py`.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,18 +20,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import FailedError, InvalidError, NotInstalledError
+from everloop.workspace import csvfile
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "512MB"
-_DELIMITERS = ",;\t|"
 _CSV, _PARQUET = "csv", "parquet"
 _KINDS = {".csv": _CSV, ".tsv": _CSV, ".parquet": _PARQUET, ".pq": _PARQUET}
-_LONGEST_LINE_BYTES = 4 << 20
 _BUFFER_BYTES = 8 << 20
 # No field is this text, so no field is taken for "nothing is there".
 _NO_TEXT = "\x01\x02nothing\x03"
+_LONGEST_REASON = 300
 # Below, a second thread's buffers would take what the first one needs.
 _MEMORY_OF_THREADS = 256 << 20
 
@@ -110,10 +107,10 @@ def failures_named(what: str) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise FailedError(
-            f"{what}: the memory does not suffice: {_first_line(error)}", hint="give it more: --memory 2GB"
+            f"{what}: the memory does not suffice: {_reason(error)}", hint="give it more: --memory 2GB"
         ) from error
     except duckdb.Error as error:
-        raise InvalidError(f"{what}: {_first_line(error)}") from error
+        raise InvalidError(f"{what}: {_reason(error)}") from error
 
 
 def import_duckdb() -> ModuleType:
@@ -139,14 +136,6 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def delimiter_of(path: str, header: str) -> str:
-    """What separates the fields of a CSV: a tab in a `.tsv`, else the candidate that the header has most of."""
-    if path.removesuffix(".gz").endswith(".tsv"):
-        return "\t"
-    outside = "".join(header.split('"')[::2])
-    return max(_DELIMITERS, key=outside.count)
 
 
 def _kind(path: str) -> str | None:
@@ -207,39 +196,27 @@ def _load_parquet(connection: duckdb.DuckDBPyConnection, name: str, link: Path) 
 
 
 def _load_csv(connection: duckdb.DuckDBPyConnection, name: str, link: Path, path: str) -> Table:
-    columns, lines, delimiter = _header(link, path)
-    if not columns:
+    layout = csvfile.layout_of(link, path)
+    types = ", ".join(f"'c{k}': 'VARCHAR'" for k in range(len(layout.columns)))
+    if not layout.columns:
         connection.execute(f"CREATE TABLE {name} (c0 VARCHAR)")
         return Table(name=name, columns=(), types=())
-    types = ", ".join(f"'c{k}': 'VARCHAR'" for k in range(len(columns)))
+    new_line = repr(layout.new_line).strip("'")
     connection.execute(
-        f"CREATE TABLE {name} AS SELECT * FROM read_csv({literal(str(link))}, auto_detect = false, header = false, "
-        f"skip = {lines}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{types}}}, "
-        f"nullstr = [{literal(_NO_TEXT)}], max_line_size = {_LONGEST_LINE_BYTES}, "
-        f"buffer_size = {_BUFFER_BYTES}, "
+        f"CREATE TABLE {name} AS SELECT * FROM read_csv({literal(str(link))}, auto_detect = false, header = true, "
+        f"delim = {literal(layout.delimiter)}, quote = '\"', escape = '\"', columns = {{{types}}}, "
+        f"new_line = {literal(new_line)}, nullstr = [{literal(_NO_TEXT)}], "
+        f"max_line_size = {csvfile.LONGEST_LINE_BYTES}, buffer_size = {_BUFFER_BYTES}, "
         f"compression = '{'gzip' if path.lower().endswith('.gz') else 'none'}')"
     )
-    return Table(name=name, columns=columns, types=("VARCHAR",) * len(columns))
+    (n_rows,) = connection.execute(f"SELECT count(*) FROM {name}").fetchone() or (0,)
+    csvfile.check_rows(link, path, layout, n_rows)
+    return Table(name=name, columns=layout.columns, types=("VARCHAR",) * len(layout.columns))
 
 
-def _header(link: Path, path: str) -> tuple[tuple[str, ...], int, str]:
-    """The names of the columns, how many lines they take, and what separates them."""
-    opened = gzip.open if path.lower().endswith(".gz") else Path.open
-    try:
-        with opened(link, "rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            first = text.readline(_LONGEST_LINE_BYTES)
-            delimiter = delimiter_of(path, first)
-            text.seek(0)
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            columns = tuple(next(reader, []))
-            lines = reader.line_num
-    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
-        raise InvalidError(f"{path} cannot be read as a table: its header: {error}") from error
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice:
-        raise InvalidError(f"{path} cannot be read as a table: its header names a column twice: {', '.join(twice)}")
-    return columns, lines, delimiter
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _reason(error: Exception) -> str:
+    """What duckdb says, without its advice, which is about options that nobody has here."""
+    said = str(error).strip().partition("\nPossible")[0]
+    if "state machine" in said:
+        return "it mixes kinds of line ends, or has quotes where none belong"
+    return "; ".join(line.strip() for line in said.splitlines()[:3] if line.strip())[:_LONGEST_REASON]
