@@ -303,7 +303,7 @@ def test_a_file_server_that_comes_back_is_reached_anew(tmp_path: Path, kind: str
     with file_server(kind, tmp_path / "shown", port) as server:
         bucket = open_bucket(f"{server.url}/x", server.options)
         bucket.put("a", b"one")
-    with pytest.raises(UnavailableError, match="webdav:|ssh:"):
+    with pytest.raises(UnavailableError, match=r"webdav:|ssh:"):
         read(bucket, "a")
     with file_server(kind, tmp_path / "shown", port):
         assert read(bucket, "a") == b"one"
