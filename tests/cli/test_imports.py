@@ -15,6 +15,7 @@ HEAVY = (
     "alembic",
     "dbos",
     "duckdb",
+    "fsspec",
     "granian",
     "numpy",
     "rich",
@@ -50,6 +51,10 @@ def test_the_block_works() -> None:
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     run("import everloop; everloop.__version__; dir(everloop)")
+
+
+def test_the_verbs_of_data_load_nothing_heavy_until_they_are_called() -> None:
+    run("import everloop; everloop.open, everloop.read_table, everloop.Workspace")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], [], ["--version"], ["no-such-command"]])

@@ -6,18 +6,20 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from everloop.data.address import Address, BatchFile, FarFile, LocalFile, ModelFile, TrackedFile, parse
-from everloop.errors import InvalidError, NotFoundError
+from everloop.errors import InvalidError, NotFoundError, UnavailableError
 from everloop.workspace import Source, Workspace, open_source
 from everloop.workspace.cache import Cache
 
 if TYPE_CHECKING:
     from everloop.storage.arriving import Fetch
+
+_CHUNK_BYTES = 1 << 20
 
 
 def open(  # noqa: A001  the word that everybody knows for it
@@ -156,9 +158,7 @@ def _around(path: str) -> Workspace:
 
 def _far(url: str) -> Fetch:
     if url.startswith(("http://", "https://")):
-        from everloop.workspace import website
-
-        return lambda sink: website.stream(url, sink)
+        return lambda sink: _read_web(url, sink)
     from everloop.storage.bucket import open_bucket
 
     if url.startswith("remote://"):
@@ -174,3 +174,19 @@ def _far(url: str) -> Fetch:
         endpoint = os.environ.get("AWS_ENDPOINT_URL") if url.startswith("s3://") else None
         bucket = open_bucket(base, {"endpointurl": endpoint} if endpoint else {})
     return lambda sink: bucket.get(key, sink)
+
+
+def _read_web(url: str, sink: Callable[[bytes], object]) -> None:
+    import urllib3
+
+    from everloop.workspace import website
+
+    answer = website.request("GET", url)
+    try:
+        for chunk in answer.stream(_CHUNK_BYTES):
+            sink(chunk)
+    except urllib3.exceptions.HTTPError as error:
+        raise UnavailableError(f"{url} did not come whole: {error}", hint="try again") from error
+    finally:
+        # Whoever has enough leaves the rest where it is.
+        answer.close()

@@ -30,10 +30,6 @@ def stream(address: str, sink: Callable[[bytes], object]) -> tuple[str | None, i
     except urllib3.exceptions.HTTPError as error:
         answer.close()
         raise UnavailableError(f"{address} did not come whole: {error}", hint="try again") from error
-    except BaseException:
-        # Nobody wants the rest, so it is not read.
-        answer.close()
-        raise
     finally:
         answer.release_conn()
     return checksum_of(answer), size_bytes
