@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from everloop.errors import InvalidError, NotFoundError, NotInstalledError
 from everloop.workspace import Workspace
 from everloop.workspace.csvfile import check_rows, layout_of
-from everloop.workspace.rowdiff import FileRows
-from everloop.workspace.tablediff import Retyped, TableDiff, compare_tables
+from everloop.workspace.rowreport import FileRows, Retyped, TableDiff
+from everloop.workspace.tablediff import compare_tables
 from everloop.workspace.tables import TableFile, is_table, open_tables
 
 Cells = list[tuple[Any, ...]]

@@ -11,8 +11,7 @@ from everloop.config import Settings
 from everloop.workspace import Workspace
 
 if TYPE_CHECKING:
-    from everloop.workspace.rowdiff import FileRows
-    from everloop.workspace.tablediff import TableDiff
+    from everloop.workspace.rowreport import FileRows, TableDiff
 
 _WIDEST = 40
 

@@ -11,34 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from everloop.errors import ConflictError, EverloopError, NotInstalledError
 from everloop.workspace.compare import Difference, Kind, Node, Present, Recorded, compare
 from everloop.workspace.diff import is_wanted, refuse_unknown
 from everloop.workspace.objects import Objects
-from everloop.workspace.tablediff import Samples, TableDiff, compare_tables
+from everloop.workspace.rowreport import FileRows, Samples, TableDiff
+from everloop.workspace.tablediff import compare_tables
 from everloop.workspace.tables import MEMORY, Table, TableFile, failures_named, import_duckdb, is_table, open_tables
 from everloop.workspace.values import Out
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
-
-
-class FileRows(msgspec.Struct, frozen=True, kw_only=True):
-    """A table under version whose bytes differ.
-
-    Attributes:
-        path: Relative to the workspace.
-        kind: `added`, `deleted` or `modified`.
-        rows: How its rows differ; None when that could not be told.
-        problem: Why not.
-    """
-
-    path: str
-    kind: Kind
-    rows: TableDiff | None = None
-    problem: str | None = None
 
 
 def row_diff(

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from everloop.workspace.checkignore import IgnoreMatch
     from everloop.workspace.destroy import Destruction
     from everloop.workspace.doctor import Finding
-    from everloop.workspace.rowdiff import FileRows
+    from everloop.workspace.rowreport import FileRows
 
 
 class Workspace(WorkingTree):
