@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from everloop.errors import InvalidError, NotFoundError
-from everloop.workspace import hashing, objectid, slices, walk
+from everloop.workspace import hashing, objectid, slices, widewalk
 from everloop.workspace.cache import Cache, Incoming, Source
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.state import Listing, State
@@ -212,7 +212,7 @@ class Contents:
     def _walk(self, path: str) -> tuple[Listing, int]:
         started_ns = time.time_ns()
         seen = Seen(self._cache.object_of)
-        listing = Listing.of(walk.data_files(self._root, path, self._dvcignore, seen))
+        listing = widewalk.listing(self._root, path, self._dvcignore, seen, self._cache.object_of)
         self._seen[path] = (seen, seen.traits(listing.names))
         return listing, started_ns
 

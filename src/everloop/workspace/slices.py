@@ -47,7 +47,7 @@ def each(
     Raises: what `work` raises first.
     """
     size = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // max(item_bytes, 1)))
-    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_processors = _n_processors()
     n_processes = min(_MOST_PROCESSES, n_processors)
     is_many = len(items) >= _MANY_ITEMS and item_bytes <= _SMALL_BYTES
     if is_forkable and is_many and n_processes > 1 and forks.is_possible():
@@ -60,6 +60,32 @@ def each(
     n_threads = min(_MOST_THREADS, max(2, n_processors), len(slices))
     results = [work(part) for part in slices] if n_threads < 2 else _in_threads(work, slices, n_threads)
     return [result for part in results for result in part]
+
+
+def each_large(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Do for each of the items what takes long each time, in processes where that is possible, in their order.
+
+    Args:
+        work: Gives plain values (`marshal`), and changes nothing in memory that is needed here.
+        items: All of them.
+
+    Raises: what `work` raises first.
+    """
+    n_processes = min(_MOST_PROCESSES, _n_processors(), len(items))
+    if n_processes < 2 or not forks.is_possible():
+        return [work(item) for item in items]
+    size = -(-len(items) // forks.MOST_SLICES)
+    parts = forks.each(
+        lambda number: [work(item) for item in items[number * size : (number + 1) * size]],
+        -(-len(items) // size),
+        n_processes,
+    )
+    return [result for part in parts for result in part]
+
+
+def _n_processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_threads(

@@ -52,14 +52,28 @@ class Listing:
     def of(cls, files: Iterable[tuple[str, os.stat_result]]) -> Listing:
         """The listing of what a walk meets."""
         listing = cls()
-        add_name, add_inode = listing.names.append, listing.inodes.append
-        add_time_ns, add_size = listing.times_ns.append, listing.sizes.append
+        listing.take(files)
+        return listing
+
+    def take(self, files: Iterable[tuple[str, os.stat_result]]) -> None:
+        """Add what a walk meets."""
+        add_name, add_inode = self.names.append, self.inodes.append
+        add_time_ns, add_size = self.times_ns.append, self.sizes.append
         for name, found in files:
             add_name(name)
             add_inode(found.st_ino)
             add_time_ns(found.st_mtime_ns)
             add_size(found.st_size)
-        return listing
+
+    def packed(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """The columns as bytes, for another process."""
+        return _joined(self.names), self.inodes.tobytes(), self.times_ns.tobytes(), self.sizes.tobytes()
+
+    def unpack(self, packed: tuple[bytes, bytes, bytes, bytes]) -> None:
+        """Add what another process has packed."""
+        self.names += _split(packed[0])
+        for column, data in zip((self.inodes, self.times_ns, self.sizes), packed[1:], strict=True):
+            column.frombytes(data)
 
     def append(self, name: str, found: Identity) -> None:
         """Add one file."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -133,6 +134,21 @@ class Seen:
         self.links |= {full(path): target for path, target in part.links.items()}
         self.folder_links.update(map(full, part.folder_links))
         self.empty += map(full, part.empty)
+
+    def packed(self) -> tuple[Any, ...]:
+        """All of it as plain values, for another process."""
+        broken = [(failure.message, failure.hint) for failure in self.broken]
+        return self.executable, self.links, self.folder_links, self.empty, self.objects, broken
+
+    def unpack(self, packed: tuple[Any, ...]) -> None:
+        """Add what another process has packed, of other folders of the same directory."""
+        executable, links, folder_links, empty, objects, broken = packed
+        self.executable += executable
+        self.links |= links
+        self.folder_links |= folder_links
+        self.empty += empty
+        self.objects |= objects
+        self.broken += [InvalidError(message, hint=hint) for message, hint in broken]
 
     def traits(self, names: Collection[str]) -> Traits:
         """What of it can be recorded.

@@ -38,12 +38,31 @@ def data_files(
     Raises:
         InvalidError: A broken link, something that is not a file, a `.dvcignore` inside the data.
     """
-    seen = seen or Seen(is_strict=True)
-    waiting = [(f"{root}/{directory}", "")]
-    # Only files above the data can have patterns for it: one inside of it is refused.
-    ignores = rules.ignores if rules.has_patterns_above(f"{directory}/x") else None
+    walk = DataWalk(root, directory, rules)
+    waiting = [""]
     while waiting:
-        folder, prefix = waiting.pop()
+        yield from walk.folder(waiting.pop(), seen or Seen(is_strict=True), waiting)
+
+
+class DataWalk:
+    """The way through one directory of data, folder by folder; see `data_files`."""
+
+    def __init__(self, root: Path, directory: str, rules: IgnoreRules) -> None:
+        self._top = f"{root}/{directory}"
+        self._directory = directory
+        # Only files above the data can have patterns for it: one inside of it is refused.
+        self._ignores = rules.ignores if rules.has_patterns_above(f"{directory}/x") else None
+
+    def folder(self, prefix: str, seen: Seen, waiting: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+        """The files that lie in one folder itself.
+
+        Args:
+            prefix: Of the folder, relative to the directory, with a slash at its end; "" is the directory itself.
+            seen: As in `data_files`.
+            waiting: Gets the prefixes of the folders in it.
+        """
+        directory, ignores = self._directory, self._ignores
+        folder = f"{self._top}/{prefix}"
         is_empty = True
         # By its descriptor: the system then need not find the way to the folder again for every file in it.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -63,12 +82,12 @@ def data_files(
                     if is_link:
                         seen.add_link(relative, os.readlink(name, dir_fd=descriptor), leads_to_folder=is_directory)
                     if is_directory:
-                        waiting += [] if is_link else [(f"{folder}/{name}", relative + "/")]
+                        waiting += [] if is_link else [f"{relative}/"]
                         continue
                     try:
                         found = entry.stat()
                     except OSError as error:
-                        seen.add_broken(_broken(f"{directory}/{relative}", f"{folder}/{name}", error), error)
+                        seen.add_broken(_broken(f"{directory}/{relative}", f"{folder}{name}", error), error)
                         continue
                     if not stat.S_ISREG(found.st_mode):
                         raise InvalidError(

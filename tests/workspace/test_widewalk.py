@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from everloop.errors import InvalidError
+from everloop.workspace import forks, walk, widewalk
+from everloop.workspace.ignore import IgnoreRules
+from everloop.workspace.traits import Seen
+
+FOLDERS, FILES = 12, 500
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A directory with so many files that several processes walk it, and something of everything in it."""
+    (tmp_path / ".dvcignore").write_text("*.log\n")
+    for folder in range(FOLDERS):
+        inner = tmp_path / f"data/{folder}/deep"
+        inner.mkdir(parents=True)
+        for number in range(FILES):
+            (inner / str(number)).touch()
+        (inner / "note.log").touch()
+        (inner / "run").touch(mode=0o755)
+        (inner / "link").symlink_to("run")
+        (inner / "nowhere").symlink_to("gone")
+        (tmp_path / f"data/{folder}/empty").mkdir()
+    return tmp_path
+
+
+def listed(root: Path) -> tuple[list[tuple[str, tuple[int, int, int]]], Seen]:
+    seen = Seen()
+    found = widewalk.listing(root, "data", IgnoreRules(root, ".dvcignore"), seen, lambda _: None)
+    return [(name, found.identity(place)) for place, name in enumerate(found.names)], seen
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_several_processes_see_what_one_sees(large: Path, monkeypatch: pytest.MonkeyPatch, is_alone: bool) -> None:
+    if is_alone:
+        monkeypatch.setattr(forks, "is_possible", lambda: False)
+    seen = Seen()
+    expected = {
+        name: (found.st_ino, found.st_mtime_ns, found.st_size)
+        for name, found in walk.data_files(large, "data", IgnoreRules(large, ".dvcignore"), seen)
+    }
+    assert len(expected) == FOLDERS * (FILES + 2)
+    found, met = listed(large)
+    assert dict(found) == expected
+    assert met.traits(list(expected)) == seen.traits(list(expected))
+    assert sorted(map(str, met.broken)) == sorted(map(str, seen.broken))
+    assert len(met.broken) == FOLDERS
+
+
+def test_order_is_the_same_for_one_process_and_for_several(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several, _ = listed(large)
+    monkeypatch.setattr(forks, "is_possible", lambda: False)
+    assert listed(large)[0] == several
+
+
+def test_what_is_no_file_is_refused_wherever_it_lies(large: Path) -> None:
+    os.mkfifo(large / "data/11/deep/pipe")
+    with pytest.raises(InvalidError, match="data/11/deep/pipe is neither a file nor a folder"):
+        listed(large)
