@@ -7,6 +7,7 @@ unless forced.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -245,26 +246,29 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
     executable = plan.arrangement.executable if plan.content.is_directory else paths * plan.content.is_executable
     written = slices.each(
         lambda places: [
-            _WRITTEN.pack(
-                *_materialise(workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=paths[at] in executable)
+            b"".join(
+                _WRITTEN.pack(
+                    *_materialise(
+                        workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=paths[at] in executable
+                    )
+                )
+                for at in places
             )
-            for at in places
         ],
         range(len(names)),
         item_bytes=plan.content.size_bytes // max(plan.content.n_files or 1, 1),
         is_forkable=True,
     )
     listing = Listing()
-    linked = []
-    for at, (path, packed) in enumerate(zip(plan.write, written, strict=True)):
-        inode, time_ns, size, is_verified = _WRITTEN.unpack(packed)
+    is_linked = bytearray()
+    found = itertools.chain.from_iterable(map(_WRITTEN.iter_unpack, written))
+    for path, (inode, time_ns, size, is_verified) in zip(paths, found, strict=True):
         listing.append(path, (inode, time_ns, size))
-        if not is_verified:
-            linked.append(at)
-    if linked:
+        is_linked.append(not is_verified)
+    if any(is_linked):
         # A link to an object is the file that was verified before, unless its stat tells otherwise.
         known = workspace.contents.like(plan.content.md5).verified(plan.out.path, listing)
-        unknown = [at for at in linked if known[at] != md5s[at]]
+        unknown = [at for at, md5 in enumerate(known) if is_linked[at] and md5 != md5s[at]]
         hashed = slices.each(
             lambda places: [hashing.md5_of_file(f"{folder}/{names[at]}", md5s[at]) for at in places],
             unknown,

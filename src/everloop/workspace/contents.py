@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -150,7 +150,7 @@ class Contents:
             self._state.put_stamp(md5, stamp)
         return absent
 
-    def verified(self, path: str, listing: Listing) -> list[str | None]:
+    def verified(self, path: str, listing: Listing) -> Iterator[str | None]:
         """The MD5s of files that are about to be put below a directory, where the same files were there before."""
         return self._state.known(path, listing)
 
@@ -203,7 +203,7 @@ class Contents:
         return Content(md5=md5, size_bytes=sum(listing.sizes), n_files=len(listing.names))
 
     def _files(self, path: str, listing: Listing, started_ns: int) -> dict[str, str]:
-        known = self._state.known(path, listing)
+        known = list(self._state.known(path, listing))
         md5s = [md5 for md5 in known if md5 is not None]
         if len(md5s) < len(known):
             md5s, _ = self._directory(path, listing, started_ns, None)
@@ -232,7 +232,7 @@ class Contents:
         self, path: str, listing: Listing, started_ns: int, incoming: Incoming | None
     ) -> tuple[list[str], str]:
         """The MD5s of the files, in the order of the listing, and that of the directory."""
-        known = self._state.known(path, listing)
+        known = list(self._state.known(path, listing))
         absent = self._cache.absent(md5 for md5 in known if md5 is not None) if incoming is not None else set()
         unread = [place for place, md5 in enumerate(known) if md5 is None or md5 in absent]
         folder = self._place(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -34,8 +34,8 @@ class LegacyContents(Contents):
         # The cache's stamp does not tell of these objects.
         return self._cache.missing(md5)
 
-    def verified(self, path: str, listing: Listing) -> list[str | None]:
-        return [md5 and objectid.legacy(md5) for md5 in super().verified(path, listing)]
+    def verified(self, path: str, listing: Listing) -> Iterator[str | None]:
+        return (md5 and objectid.legacy(md5) for md5 in super().verified(path, listing))
 
     def remember(self, path: str, found: os.stat_result, md5: str) -> None:
         super().remember(path, found, objectid.digits(md5))

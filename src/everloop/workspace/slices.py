@@ -33,12 +33,12 @@ def each(
     item_bytes: int = 0,
     is_forkable: bool = False,
 ) -> list[Result]:
-    """Give slices of the items to threads or processes and put the results together in the order of the items.
+    """Give slices of the items to threads or processes and put their results together in the order of the slices.
 
     When one fails, the others stop after the slice they are at.
 
     Args:
-        work: Gets a slice and gives one result for each item of it; runs several times at once.
+        work: Gets a slice and gives its results, one for each item or one for all; runs several times at once.
         items: All of them.
         item_bytes: How much an average item has to read, so that a few large ones are spread as well.
         is_forkable: The work may be done in another process: its results are plain values (`marshal`), and it changes

@@ -8,10 +8,11 @@ changed: as long as nothing did, one digest over all its files answers for them.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import time
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -183,22 +184,22 @@ class State:
         known = self._memory.directories.get(path)
         return known.md5 if known is not None and known.digest == digest else None
 
-    def known(self, path: str, listing: Listing) -> list[str | None]:
+    def known(self, path: str, listing: Listing) -> Iterator[str | None]:
         """The MD5s of a directory's files in the order of the listing; None for the unknown and the changed."""
         before = self._files(path)
         if before is None:
-            return [None] * len(listing.names)
+            yield from itertools.repeat(None, len(listing.names))
+            return
         hexes, inodes, times_ns, sizes = before.md5s, before.inodes, before.times_ns, before.sizes
         places: Sequence[int] = range(len(before.names))
         if before.names != listing.names:
             place_of = {name: place for place, name in enumerate(before.names)}
             places = [place_of.get(name, -1) for name in listing.names]
-        return [
-            hexes[place * _MD5_HEX : (place + 1) * _MD5_HEX]
-            if place >= 0 and inodes[place] == inode and times_ns[place] == time_ns and sizes[place] == size
-            else None
-            for place, inode, time_ns, size in zip(places, listing.inodes, listing.times_ns, listing.sizes, strict=True)
-        ]
+        for place, inode, time_ns, size in zip(places, listing.inodes, listing.times_ns, listing.sizes, strict=True):
+            if place >= 0 and inodes[place] == inode and times_ns[place] == time_ns and sizes[place] == size:
+                yield hexes[place * _MD5_HEX : (place + 1) * _MD5_HEX]
+            else:
+                yield None
 
     def put_directory(self, path: str, listing: Listing, md5s: Sequence[str], md5: str, *, hashed_at_ns: int) -> None:
         """Remember the hashes of a directory's files, and of its directory object.
