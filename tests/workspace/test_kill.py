@@ -24,6 +24,7 @@ from everloop.workspace.inventory import objects
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "6"))
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 MINE = {"same": "same", "x": "mine", "sub/new": "mine too"}
+TRAITS = {"to-file": "x", "to-folder": "deep", "deep/up": "../same"}
 FOREVER = 10**9
 
 
@@ -107,6 +108,20 @@ def prepare(workspace: Workspace, verb: str) -> None:
         record.write_text(record.read_text().replace("  hash: md5\n", ""))
     if verb in ("move", "unprotect", "migrate"):
         return
+    if verb == "traits":
+        place = workspace.root / "d"
+        write(workspace, "d/deep/y", "y")
+        for name, target in TRAITS.items():
+            (place / name).symlink_to(target)
+        (place / "empty").mkdir()
+        (place / "same").chmod(0o755)
+        workspace.add(["d"])
+        shutil.rmtree(place / "deep")
+        for name in TRAITS:
+            (place / name).unlink(missing_ok=True)
+        (place / "empty").rmdir()
+        (place / "same").chmod(0o644)
+        write(workspace, "d/to-file", "mine, where a link was")
     write(workspace, "d/x", "mine")
     write(workspace, "d/sub/new", "mine too")
     (workspace.root / "d/gone").unlink()
@@ -204,7 +219,21 @@ def finish_migrate(workspace: Workspace, _: int) -> None:
     assert texts(workspace) == {"same": "same", "x": "recorded", "gone": "gone"}
 
 
+def finish_traits(workspace: Workspace, number: int) -> None:
+    place = workspace.root / "d"
+    if number % 2:
+        workspace.checkout(force=True)
+        assert {name: str((place / name).readlink()) for name in TRAITS} == TRAITS
+        assert (place / "empty").is_dir()
+        assert (place / "same").stat().st_mode & 0o111
+        assert workspace.add(["d"]).added == ()
+    undo_all(workspace)
+    assert texts(workspace) == {**MINE, "to-file": "mine, where a link was"}
+    assert not any((place / name).is_symlink() for name in TRAITS)
+
+
 FINISH = {
+    "traits": finish_traits,
     "symlink": finish_symlink,
     "migrate": finish_migrate,
     "unprotect": finish_unprotect,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.errors import ConflictError, InvalidError
+from everloop.pipelines.commit import commit
 from everloop.workspace import Workspace, dvcfile, traitrecord
 from everloop.workspace.traits import Seen, Traits, fitting, stays_inside
 
@@ -110,6 +111,14 @@ def test_change_of_a_trait_alone_is_recorded(made: Workspace, what: str) -> None
     shutil.rmtree(place)
     made.checkout()
     assert shape(place) == after
+
+
+def test_commit_records_a_trait_alone(made: Workspace) -> None:
+    (made.root / "d/sub/t").chmod(0o755)
+    commit(made, confirm=lambda _: False)
+    traits = record(made)
+    assert traits is not None
+    assert traits.executable == ("run.sh", "sub/t")
 
 
 def test_own_meta_of_a_person_stays(made: Workspace) -> None:
@@ -323,6 +332,37 @@ def test_parts_bring_their_traits(made: Workspace) -> None:
     shutil.rmtree(place)
     made.checkout()
     assert shape(place) == before
+
+
+def test_folder_from_elsewhere_is_brought_with_its_traits(workspace: Workspace, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "empty").mkdir()
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/y").write_text("y")
+    (tmp_path / "run.sh").write_text("another")
+    (tmp_path / "far/up").symlink_to("../run.sh")
+    (source / "run.sh").write_text("run")
+    (source / "run.sh").chmod(0o755)
+    links = {"self": ".", "sub/up": "../run.sh", "far": "../far", "absolute": str(source / "run.sh")}
+    for name, target in links.items():
+        (source / name).symlink_to(target)
+    assert workspace.add([source], out="d").flattened == {}
+    assert shape(workspace.root / "d") == {
+        "absolute": "x run",
+        "empty": "folder",
+        "far": "folder",
+        "far/up": "- another",
+        "far/y": "- y",
+        "run.sh": "x run",
+        "self": "-> .",
+        "sub": "folder",
+        "sub/up": "-> ../run.sh",
+    }
+    (source / "round").symlink_to(source)
+    with pytest.raises(InvalidError, match="round is a link to a folder above itself"):
+        workspace.add([source], out="e")
+    assert not (workspace.root / "e").exists()
 
 
 def test_path_behind_a_link_is_no_part(made: Workspace) -> None:

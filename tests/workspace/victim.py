@@ -29,6 +29,7 @@ VERBS: dict[str, Callable[[Workspace], object]] = {
     "unprotect": lambda workspace: workspace.unprotect("d"),
     "symlink": lambda workspace: workspace.add(["d"]),
     "migrate": lambda workspace: workspace.migrate(records=True),
+    "traits": lambda workspace: workspace.checkout(force=True),
     "part": lambda workspace: workspace.add(["d/x", "d/sub"]),
 }
 

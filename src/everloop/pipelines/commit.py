@@ -103,7 +103,12 @@ def _commit_data(workspace: Workspace, file: DvcFile, confirm: Confirm, *, relin
     if legacy:
         # Whole in the cache they stay as they are; else they become objects of DVC 3, which the record must tell.
         workspace.add(legacy, relink=relink)
-    workspace.commit([out.path for out in kept if out.path not in legacy], relink=relink)
+    same = [out for out in kept if out.path not in legacy]
+    workspace.commit([out.path for out in same], relink=relink)
+    # Their bytes are what is recorded; a bit, a link or an empty folder may not be.
+    renewed = [out.path for out in same if not file.is_import and workspace.contents.traits(out.path) != out.traits]
+    if renewed:
+        workspace.add(renewed, relink=relink)
 
 
 def _commit_stage(workspace: Workspace, stage: Stage, confirm: Confirm, *, relink: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.workspace import durable, records, scratch, walk
+from everloop.workspace.treecopy import copy_tree
 from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 
 if TYPE_CHECKING:
@@ -127,6 +128,5 @@ def _copy(source: Path, aside: Path) -> None:
         shutil.copy2(source, aside)
         durable.sync_path(aside)
         return
-    # Links are followed, as when a folder is added.
-    shutil.copytree(source, aside)
-    durable.sync_all(aside, [path for path in aside.rglob("*") if path.is_file()])
+    copy_tree(source, aside)
+    durable.sync_all(aside, [path for path in aside.rglob("*") if path.is_file() and not path.is_symlink()])
