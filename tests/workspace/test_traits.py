@@ -275,6 +275,20 @@ def test_nothing_is_written_behind_a_link(made: Workspace, tmp_path: Path) -> No
     assert (made.root / "d/sub").readlink() == far
 
 
+@pytest.mark.parametrize("target", ["/nowhere/at/all", "../../nowhere", "missing"])
+def test_link_to_nowhere_gives_way(made: Workspace, target: str) -> None:
+    before = shape(made.root / "d")
+    for path in ("sub", "empty", "run.sh"):
+        place = made.root / "d" / path
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        place.symlink_to(target)
+    made.checkout()
+    assert shape(made.root / "d") == before
+    assert made.status() == {}
+    made.undo()
+    assert (made.root / "d/sub").readlink() == Path(target)
+
+
 def test_link_that_is_recorded_as_a_file_does_not_follow_its_target(workspace: Workspace) -> None:
     write(workspace, "d/a", "1")
     write(workspace, "d/l", "1")

@@ -49,7 +49,9 @@ def test_several_processes_see_what_one_sees(large: Path, monkeypatch: pytest.Mo
     found, met = listed(large)
     assert dict(found) == expected
     assert met.traits(list(expected)) == seen.traits(list(expected))
-    assert sorted(map(str, met.broken)) == sorted(map(str, seen.broken))
+    assert {path: str(failure) for path, failure in met.broken.items()} == {
+        path: str(failure) for path, failure in seen.broken.items()
+    }
     assert len(met.broken) == FOLDERS
 
 

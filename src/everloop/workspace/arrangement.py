@@ -28,7 +28,7 @@ class Arrangement(msgspec.Struct, frozen=True, kw_only=True):
         executable: Files that are to have the bit, among those that are written.
         to_mark: Files that have the right bytes already, and lack the bit.
         empty: Folders to make.
-        in_the_way: Links to folders that must go, `{path: target}`.
+        in_the_way: Links to folders, or to nowhere, that must go, `{path: target}`.
         stale: Links to files that are to be files of their own, since their targets change.
     """
 
@@ -82,16 +82,17 @@ def arrange(recorded: Traits | None, seen: Seen, files: Mapping[str, str], prese
 
 
 def _in_the_way(wanted: Traits, seen: Seen, files: Mapping[str, str]) -> dict[str, str]:
-    """Links to folders where something else is to be, or whose target goes."""
-    if not seen.folder_links:
+    """Links to folders, or to nowhere, where something else is to be; links to folders whose target goes."""
+    without_bytes = seen.folder_links.union(seen.broken).intersection(seen.links).difference(wanted.links)
+    if not without_bytes:
         return {}
     paths = {*files, *wanted.empty, *wanted.links}
     folders = {parent for path in paths for parent in parents(path)}.union(wanted.empty)
     doomed = {}
-    for path in seen.folder_links.difference(wanted.links):
+    for path in sorted(without_bytes):
         target = seen.links[path]
-        is_dangling = stays_inside(path, target) and end_of(path, seen.links) not in {"", *folders}
-        if path in paths or path in folders or is_dangling:
+        is_left = path in seen.folder_links and stays_inside(path, target)
+        if path in paths or path in folders or (is_left and end_of(path, seen.links) not in {"", *folders}):
             doomed[path] = target
     return doomed
 

@@ -59,7 +59,7 @@ class Seen:
         links: All links, `{path: target}`.
         folder_links: Those of them that lead to folders, which no walk enters.
         empty: Folders without a file, a folder or a link.
-        broken: What is wrong with links that lead nowhere.
+        broken: Links that lead nowhere, and what is wrong with each.
         objects: Files that are links into the cache, `{path: id of the object}`; they are no links of the user's.
     """
 
@@ -73,7 +73,7 @@ class Seen:
         self._object_of = object_of
         self._is_strict = is_strict
         self.objects: dict[str, str] = {}
-        self.broken: list[InvalidError] = []
+        self.broken: dict[str, InvalidError] = {}
         self.executable: list[str] = []
         self.links: dict[str, str] = {}
         self.folder_links: set[str] = set()
@@ -100,7 +100,7 @@ class Seen:
         if leads_to_folder:
             self.folder_links.add(path)
 
-    def add_broken(self, failure: EverloopError, cause: OSError) -> None:
+    def add_broken(self, path: str, failure: EverloopError, cause: OSError) -> None:
         """Note a link that leads nowhere. Whoever puts things in place may repair it; nobody can keep its bytes.
 
         Raises:
@@ -108,7 +108,7 @@ class Seen:
         """
         if self._is_strict or not isinstance(failure, InvalidError):
             raise failure from cause
-        self.broken.append(failure)
+        self.broken[path] = failure
 
     def refuse_broken(self) -> None:
         """Raise what is wrong with the first broken link.
@@ -116,7 +116,7 @@ class Seen:
         Raises:
             InvalidError: There is one.
         """
-        for failure in self.broken:
+        for failure in self.broken.values():
             raise failure
 
     def end_folder(self, path: str, *, is_empty: bool) -> None:
@@ -137,7 +137,7 @@ class Seen:
 
     def packed(self) -> tuple[Any, ...]:
         """All of it as plain values, for another process."""
-        broken = [(failure.message, failure.hint) for failure in self.broken]
+        broken = {path: (failure.message, failure.hint) for path, failure in self.broken.items()}
         return self.executable, self.links, self.folder_links, self.empty, self.objects, broken
 
     def unpack(self, packed: tuple[Any, ...]) -> None:
@@ -148,7 +148,7 @@ class Seen:
         self.folder_links |= folder_links
         self.empty += empty
         self.objects |= objects
-        self.broken += [InvalidError(message, hint=hint) for message, hint in broken]
+        self.broken |= {path: InvalidError(message, hint=hint) for path, (message, hint) in broken.items()}
 
     def traits(self, names: Collection[str]) -> Traits:
         """What of it can be recorded.

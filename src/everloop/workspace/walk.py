@@ -87,7 +87,8 @@ class DataWalk:
                     try:
                         found = entry.stat()
                     except OSError as error:
-                        seen.add_broken(_broken(f"{directory}/{relative}", f"{folder}{name}", error), error)
+                        failure = _broken(f"{directory}/{relative}", f"{folder}{name}", error)
+                        seen.add_broken(relative, failure, error)
                         continue
                     if not stat.S_ISREG(found.st_mode):
                         raise InvalidError(
