@@ -72,6 +72,20 @@ def test_change_of_the_data(project: Path, words: tuple[str, ...]) -> None:
     assert (project / "data.dvc").read_text() == text
 
 
+def test_doctor_tells_what_nobody_understands(project: Path) -> None:
+    text = (project / "data.dvc").read_text()
+    (project / "data.dvc").write_text(text + "outz: []\n")
+    Path("far.dvc").write_text("outs: [{path: s3://b/x, chache: false, etag: q}]\n")
+    told = [found["text"] for found in json.loads(ever("doctor", "--json").stdout) if found["name"] == "records"]
+    assert told[1:] == [
+        "kept, not understood: data.dvc: x-new",
+        "kept, not understood: data.dvc: outz (do you mean outs?)",
+        "kept, not understood: data.dvc: x-owner",
+        "kept, not understood: far.dvc: chache (do you mean cache?)",
+        "kept, not understood: far.dvc: s3://b/x (outside of the workspace)",
+    ]
+
+
 def test_move(project: Path) -> None:
     before = (project / "data.dvc").read_text()
     ever("move", "data", "raw")

@@ -23,6 +23,7 @@ from everloop.pipelines.record import record
 from everloop.registry import PackageFile
 from everloop.registry.transfer import put_package
 from everloop.workspace import Workspace
+from everloop.workspace.objectid import digits
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 """For the stages: one thread each, so that the same data gives the same bytes on every machine."""
@@ -134,4 +135,4 @@ def _bring_data(rooms: Rooms, project: Project, retraining: Retraining, workspac
             rooms.objects.fetch(batch.digest, target / f"{batch.name}.csv")
     report = workspace.add(folders.values())
     found = {out.path: out.content for file in (*report.added, *report.unchanged) for out in file.outs}
-    return {name: content.md5 for name, path in folders.items() if (content := found[path]) is not None}
+    return {name: digits(content.md5) for name, path in folders.items() if (content := found[path]) is not None}

@@ -14,6 +14,7 @@ from everloop.pipelines.measures import read_metrics, read_params
 from everloop.pipelines.values import Report
 from everloop.tracking import Edge, Metric, TrackingStore
 from everloop.workspace import Workspace
+from everloop.workspace.objectid import digits
 
 LOCK = "dvc.lock"
 
@@ -59,7 +60,7 @@ def record(
 def data_versions(workspace: Workspace) -> dict[str, str]:
     """Return the version (md5) of each path that a `.dvc` file holds, by the path's last part."""
     outs = [out for file in workspace.dvc_files().values() for out in file.outs]
-    return {Path(out.path).name: out.content.md5 for out in outs if out.content is not None}
+    return {Path(out.path).name: digits(out.content.md5) for out in outs if out.content is not None}
 
 
 def _text(value: Any) -> str:

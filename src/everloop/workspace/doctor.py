@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import EverloopError
-from everloop.workspace import links
+from everloop.workspace import dvcfile, links
+from everloop.workspace.walk import DVC_SUFFIX
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
@@ -106,9 +107,14 @@ def _records(workspace: Workspace) -> list[Finding]:
     outs = workspace.outs()
     missing = [out.path for out in outs if out.content and out.is_cached and workspace.cache.missing(out.content.md5)]
     text = f"{len(outs)} paths under version"
-    if not missing:
-        return [Finding(name="records", verdict=Verdict.GOOD, text=text)]
-    return [Finding(name="records", verdict=Verdict.NOTE, text=f"{text}; not whole in the cache: {', '.join(missing)}")]
+    if missing:
+        text += f"; not whole in the cache: {', '.join(missing)}"
+    files = [path for path in workspace.described_files() if path.endswith(DVC_SUFFIX)]
+    strangers = [stranger for path in files for stranger in dvcfile.strangers(workspace.root, path)]
+    return [
+        Finding(name="records", verdict=Verdict.NOTE if missing else Verdict.GOOD, text=text),
+        *(Finding(name="records", verdict=Verdict.NOTE, text=f"kept, not understood: {what}") for what in strangers),
+    ]
 
 
 def _git(workspace: Workspace) -> list[Finding]:

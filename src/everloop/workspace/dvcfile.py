@@ -6,6 +6,7 @@ known or not, stays as it is.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,10 @@ from everloop.workspace.values import Content, DvcFile, Out
 CONTENT_KEYS = (
     "md5", "size", "nfiles", "isexec", "hash", "etag", "checksum", "version_id", "files", "cloud",
 )  # fmt: skip
+
+_FILE_KEYS = {"md5", "frozen", "deps", "outs", "meta", "desc", "wdir", "always_changed", "locked"}
+_OUT_KEYS = {*CONTENT_KEYS, "path", "cache", "push", "persist", "remote", "desc", "type", "labels", "meta", "fs_config",
+             "metric", "plot"}  # fmt: skip
 
 
 def read(root: Path, path: str) -> DvcFile:
@@ -85,6 +90,33 @@ def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
     durable.write_atomically(target, yamlfile.dump(data))
 
 
+def strangers(root: Path, path: str) -> list[str]:
+    """What a `.dvc` file has that nobody acts on: keys that DVC does not know, and outs outside of the workspace.
+
+    Args:
+        root: The workspace.
+        path: Of the file, relative to it.
+
+    Raises: as `read`.
+    """
+    data = yamlfile.load_plain(root / path) or {}
+    found = [_unknown(key, _FILE_KEYS) for key in data if key not in _FILE_KEYS]
+    for entry in data.get("outs") or ():
+        found += [_unknown(key, _OUT_KEYS) for key in entry if key not in _OUT_KEYS]
+        if _is_outside(str(entry.get("path"))):
+            found.append(f"{entry['path']} (outside of the workspace)")
+    return [f"{path}: {what}" for what in found]
+
+
+def _unknown(key: Any, known: set[str]) -> str:
+    close = difflib.get_close_matches(str(key), known, n=1)
+    return f"{key} (do you mean {close[0]}?)" if close else str(key)
+
+
+def _is_outside(path: str) -> bool:
+    return "://" in path or path.startswith("/")
+
+
 def content_fields(content: Content) -> dict[str, Any]:
     """A content as DVC spells it, in the order of a `.dvc` file."""
     fields: dict[str, Any] = {"md5": objectid.digits(content.md5), "size": content.size_bytes}
@@ -135,7 +167,7 @@ def _read_out(entry: Any, folder: PurePosixPath, where: str) -> Out | None:
     path = entry.get("path")
     if not isinstance(path, str):
         raise InvalidError(f"{where}: path must be a string, found {path!r}")
-    if "://" in path or path.startswith("/"):
+    if _is_outside(path):
         return None
     content = read_content(entry, where)
     return Out(
@@ -155,7 +187,7 @@ def inside(folder: PurePosixPath, path: str, where: str) -> str:
     Raises:
         InvalidError: The path is absolute, a URL, or leaves the workspace.
     """
-    if "://" in path or path.startswith("/"):
+    if _is_outside(path):
         raise InvalidError(f"{where}: {path!r} lies outside of the workspace, which is not supported")
     parts: list[str] = []
     for part in (folder / path).parts:

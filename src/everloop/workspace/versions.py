@@ -105,6 +105,8 @@ def fetch(
 ) -> None:
     """Bring what the cache lacks, each file in the version that its record names; listings are made of the records."""
     name = versioned.remote.name
+    if not versioned.outs:
+        return
     for out in versioned.unpushed:
         if out.is_pushed and out.content is not None and workspace.cache.missing(out.content.md5):
             journal.fail(name, out.content.md5, out.path, f"its record names no version in {name}")
