@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from everloop.workspace import objectid
+from everloop.workspace import hashing, objectid
 from everloop.workspace.cache import Cache
 
 
 def objects(cache: Cache) -> Iterator[tuple[str, int]]:
     """The id and the size in bytes of each object, folder by folder; those of DVC 2 last."""
-    for root in (cache.root / objectid.FOLDER, cache.root):
+    for root, kind in ((cache.root / objectid.FOLDER, ""), (cache.root, objectid.LEGACY)):
         for folder in _folders(root):
             for path in folder.iterdir():
-                md5 = objectid.of_key(path.relative_to(cache.root).as_posix())
-                if md5 is not None and path.is_file():
+                md5 = folder.name + path.name
+                if hashing.is_md5(md5):
                     with suppress(FileNotFoundError):  # another workspace with the same cache removed it meanwhile
-                        yield md5, path.stat().st_size
+                        yield kind + md5, path.stat().st_size
 
 
 def _folders(root: Path) -> list[Path]:
