@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import re
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import asyncssh
 import pytest
 
-from everloop.errors import DeniedError, FailedError, InvalidError, NotFoundError, UnavailableError
+from everloop.errors import (
+    DeniedError,
+    FailedError,
+    InvalidError,
+    NotFoundError,
+    NotInstalledError,
+    UnavailableError,
+)
 from everloop.storage.bucket import Bucket, open_bucket
+from tests.fileservers import FileServer, file_server
 from tests.s3 import KEYS, S3Server, s3_server
 
 
@@ -23,12 +36,26 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(scope="session")
+def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    with file_server("ssh", tmp_path_factory.mktemp("ssh") / "shown") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    with file_server("webdav", tmp_path_factory.mktemp("webdav") / "shown") as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "s3", "ssh", "webdav"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
     if request.param == "folder":
         return open_bucket(str(tmp_path / "bucket"), {})
-    server: S3Server = request.getfixturevalue("s3")
     name = hashlib.md5(str(tmp_path).encode()).hexdigest()
+    server: S3Server | FileServer = request.getfixturevalue(request.param)
+    if isinstance(server, FileServer):
+        return open_bucket(f"{server.url}/{name}/some/f%20older", server.options)
     return open_bucket(server.make_bucket(name) + "/some/folder", server.options)
 
 
@@ -156,7 +183,7 @@ def test_keys_come_from_the_profile_that_is_named(s3: S3Server, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
-        ("ssh://host/path", {}, "ssh:// are not supported"),
+        ("oss://host/path", {}, "oss:// are not supported"),
         ("s3://b", {"acl": "public-read"}, "option acl"),
         ("http://h/x", {"auth": "digest"}, "auth = digest"),
     ],
@@ -234,6 +261,76 @@ def test_a_web_server_that_is_gone_is_told() -> None:
         open_bucket("http://127.0.0.1:1/x", {}).exists("a")
 
 
+@pytest.fixture(params=["ssh", "webdav"])
+def server(request: pytest.FixtureRequest) -> FileServer:
+    found: FileServer = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_file_server_that_refuses_is_told(server: FileServer) -> None:
+    with pytest.raises(DeniedError, match="refuses a"):
+        open_bucket(f"{server.url}/x", {"user": "ada", "password": "wrong"}).exists("a")
+    shown = open_bucket(f"{server.kind}://ada:secret@127.0.0.1:{server.port}/x", {})
+    assert not shown.exists("a")
+    assert "secret" not in shown.url
+    with pytest.raises(DeniedError, match="nobody is there to answer"):
+        open_bucket(f"{server.url}/x", {"user": "ada", "ask_password": "true"}).exists("a")
+
+
+@pytest.mark.parametrize("kind", ["ssh", "webdav"])
+def test_a_file_server_that_comes_back_is_reached_anew(tmp_path: Path, kind: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with file_server(kind, tmp_path / "shown", port) as server:
+        bucket = open_bucket(f"{server.url}/x", server.options)
+        bucket.put("a", b"one")
+    with pytest.raises(UnavailableError, match=r"webdav:|ssh:"):
+        read(bucket, "a")
+    with file_server(kind, tmp_path / "shown", port):
+        assert read(bucket, "a") == b"one"
+        assert [path.name for path in (tmp_path / "shown/x").iterdir() if path.is_file()] == ["a"]
+
+
+def test_what_killed_clients_left_on_a_file_server_goes_after_a_day(server: FileServer) -> None:
+    aside = server.folder / "swept/.everloop-incoming"
+    aside.mkdir(parents=True)
+    for name, age_days in (("old", 2), ("new", 0)):
+        (aside / name).write_text("half")
+        os.utime(aside / name, (time.time() - age_days * 86400,) * 2)
+    open_bucket(f"{server.url}/swept", server.options).put("a", b"x")
+    assert [path.name for path in aside.iterdir()] == ["new"]
+
+
+def test_ssh_takes_a_key_and_refuses_a_host_with_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(str(tmp_path / "id"), passphrase="open", rounds=50)
+    key.write_public_key(str(tmp_path / "authorized_keys"))
+    with file_server("ssh", tmp_path / "shown") as server:
+        options = {"user": "ada", "keyfile": str(tmp_path / "id"), "passphrase": "open"}
+        assert not open_bucket(f"{server.url}/x", options).exists("a")
+        with pytest.raises(DeniedError):
+            open_bucket(f"{server.url}/x", {**options, "passphrase": "wrong"}).exists("a")
+        (tmp_path / ".ssh").mkdir()
+        known = f"[127.0.0.1]:{server.port} {key.export_public_key().decode()}"
+        (tmp_path / ".ssh/known_hosts").write_text(known)
+        with pytest.raises(DeniedError, match="another key than"):
+            open_bucket(f"{server.url}/x", options).exists("a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "extra"),
+    [("ssh", "sshfs", "ssh"), ("webdavs", "webdav4.fsspec", "webdav"), ("hdfs", "pyarrow", "hdfs")],
+)
+def test_the_extra_that_is_missing_is_named(
+    kind: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(NotInstalledError, match=re.escape(f"everloop[{extra}]")):
+        open_bucket(f"{kind}://host/x", {})
+
+
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """Accepts connections and never says a word."""
@@ -243,10 +340,12 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("kind", ["http", "s3"])
+@pytest.mark.parametrize("kind", ["http", "s3", "ssh", "webdav"])
 def test_a_server_that_never_answers_is_given_up(silent_port: int, kind: str) -> None:
-    there = f"http://127.0.0.1:{silent_port}"
-    options = {"read_timeout": "0.1", "endpointurl": there, **KEYS} if kind == "s3" else {"read_timeout": "0.1"}
-    bucket = open_bucket("s3://b" if kind == "s3" else there, options)
+    there = f"{'http' if kind == 's3' else kind}://127.0.0.1:{silent_port}"
+    short = {"timeout": "0.1"} if kind in ("ssh", "webdav") else {"read_timeout": "0.1"}
+    bucket = (
+        open_bucket("s3://b", {**short, "endpointurl": there, **KEYS}) if kind == "s3" else open_bucket(there, short)
+    )
     with pytest.raises(UnavailableError):
         bucket.exists("a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from everloop.workspace import Workspace, remotes
 from everloop.workspace.configuration import Configuration, Level
+from tests.fileservers import file_server
 from tests.s3 import S3Server, s3_server
 
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
@@ -96,6 +98,22 @@ def test_s3_as_a_remote(project: Workspace, s3: S3Server) -> None:
         level = Level.LOCAL if "key" in option else None
         remotes.modify(configuration(project), "shared", option, value, level=level)
     both_ways(project)
+
+
+@pytest.mark.parametrize("kind", ["ssh", "webdav"])
+def test_a_file_server_as_a_remote(project: Workspace, tmp_path: Path, kind: str) -> None:
+    with file_server(kind, tmp_path / "shown") as server:
+        remotes.add(configuration(project), "shared", f"{server.url}/some/folder", default=True)
+        for option, value in server.options.items():
+            level = Level.LOCAL if option == "password" else None
+            remotes.modify(configuration(project), "shared", option, value, level=level)
+        both_ways(project)
+        folder = tmp_path / "shown/some/folder"
+        md5s = {path.parent.name + path.name: path for path in folder.glob("files/md5/*/*")}
+        assert {md5: hashlib.md5(path.read_bytes()).hexdigest() for md5, path in md5s.items()} == {
+            md5: md5.removesuffix(".dir") for md5 in md5s
+        }
+        assert list((folder / ".everloop-incoming").iterdir()) == []
 
 
 def test_a_part_that_dvc_pulled_is_known(project: Workspace, tmp_path: Path) -> None:

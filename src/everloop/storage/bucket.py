@@ -15,6 +15,7 @@ from everloop.errors import InvalidError
 
 CHUNK_BYTES = 1 << 20
 _CLOUD_SCHEMES = ("s3", "gs", "azure", "abfs", "abfss")
+_SERVER_SCHEMES = ("ssh", "webdav", "webdavs", "hdfs", "webhdfs")
 
 
 class Bucket(Protocol):
@@ -76,7 +77,8 @@ def open_bucket(url: str, options: Mapping[str, str]) -> Bucket:
     """The bucket at a URL. Nothing is asked of it yet.
 
     Args:
-        url: A path, or `file://`, `s3://`, `gs://`, `azure://`, `http://`, `https://` and what follows.
+        url: A path, or `file://`, `s3://`, `gs://`, `azure://`, `http://`, `https://`, `ssh://`, `webdav://`,
+            `webdavs://`, `hdfs://`, `webhdfs://` and what follows.
         options: By DVC's names for them: `endpointurl`, `region`, `access_key_id`, `user`, ...
 
     Raises:
@@ -97,10 +99,29 @@ def open_bucket(url: str, options: Mapping[str, str]) -> Bucket:
         from everloop.storage.cloud import Cloud
 
         return Cloud(url, options)
+    if scheme in _SERVER_SCHEMES:
+        return _file_server(scheme, url, options)
     raise InvalidError(
         f"remotes at {scheme}:// are not supported; found {parts.scheme}://{parts.hostname}",
-        hint=f"supported are paths, http(s):// for reading and {', '.join(f'{name}://' for name in _CLOUD_SCHEMES)}",
+        hint="supported are paths, http(s):// for reading and "
+        + ", ".join(f"{name}://" for name in (*_CLOUD_SCHEMES, *_SERVER_SCHEMES)),
     )
+
+
+def _file_server(scheme: str, url: str, options: Mapping[str, str]) -> Bucket:
+    from everloop.storage.filesystem import Filesystem
+
+    if scheme == "ssh":
+        from everloop.storage.ssh import Ssh
+
+        return Filesystem(Ssh(url, options))
+    if scheme.startswith("webdav"):
+        from everloop.storage.webdav import Webdav
+
+        return Filesystem(Webdav(url, options))
+    from everloop.storage.hadoop import Hadoop
+
+    return Filesystem(Hadoop(url, options))
 
 
 def is_key(key: str) -> bool:

@@ -38,7 +38,7 @@ _S3_KEYS = {
     "session_token": "session_token", "endpointurl": "endpoint", "sse": "server_side_encryption",
     "sse_kms_key_id": "sse_kms_key_id",
 }  # fmt: skip
-_GS_KEYS = {"credentialpath": "service_account_path"}
+_GS_KEYS = {"credentialpath": "service_account_path", "endpointurl": "base_url"}
 _AZURE_KEYS = {
     "account_name": "account_name", "account_key": "account_key", "sas_token": "sas_key", "tenant_id": "tenant_id",
     "client_id": "client_id", "client_secret": "client_secret",
@@ -179,7 +179,7 @@ def _open(parts: Any, options: Mapping[str, str]) -> ObjectStore:
         if parts.scheme == "s3":
             return store.S3Store(parts.netloc, config=_s3_config(options), **shared)
         if parts.scheme == "gs":
-            return store.GCSStore(parts.netloc, config=_named(options, _GS_KEYS), **shared)
+            return store.GCSStore(parts.netloc, config=_unsigned(_named(options, _GS_KEYS), options), **shared)
         return store.AzureStore(parts.netloc.partition("@")[0], config=_named(options, _AZURE_KEYS), **shared)
     except exceptions.BaseError as error:
         raise InvalidError(f"{parts.scheme}://{bucket} cannot be opened: {_first_line(error)}") from error
@@ -187,10 +187,11 @@ def _open(parts: Any, options: Mapping[str, str]) -> ObjectStore:
 
 def _s3_config(options: Mapping[str, str]) -> Any:
     known = {**({} if "access_key_id" in options else profile_settings(options)), **options}
-    config: dict[str, Any] = _named(known, _S3_KEYS)
-    if _is_true(options.get("allow_anonymous_login")):
-        config["skip_signature"] = True
-    return config
+    return _unsigned(_named(known, _S3_KEYS), options)
+
+
+def _unsigned(config: Any, options: Mapping[str, str]) -> Any:
+    return {**config, "skip_signature": True} if _is_true(options.get("allow_anonymous_login")) else config
 
 
 def _named(options: Mapping[str, str], names: Mapping[str, str]) -> Any:
