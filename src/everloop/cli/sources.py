@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
-from everloop.cli.output import emit, hint, json_option, table
-from everloop.cli.words import absolute
-from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source
-from everloop.workspace.get import get, get_address, name_of
+from everloop.cli.output import emit, hint, json_option, say, table
+from everloop.cli.words import ManyWords, absolute
+from everloop.errors import NotFoundError
+from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source, options
+from everloop.workspace.configuration import Configuration
+from everloop.workspace.get import get, get_address
+from everloop.workspace.origin import is_local, name_of, open_origin
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -109,21 +112,43 @@ def get_command(
     url: str, path: str, rev: str | None, remote: str | None, out: str | None, jobs: int, force: bool, as_json: bool
 ) -> None:
     """Bring a file or folder of a repository here. No workspace is needed, and nothing keeps track of it."""
-    target = _target(out, path)
+    target = target_of(out, path)
     with _source(url, rev, remote) as source:
         n_files = get(source, _inner(path), target, force=force, jobs=jobs)
     emit({"path": str(target), "n_files": n_files}, as_json=as_json, text=f"brought {target} ({n_files:,} files)")
 
 
-@click.command("get-url")
+def _jobs_option(command: Command) -> Command:
+    return click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many files to bring at a time.")(command)
+
+
+def _fs_config_option(command: Command) -> Command:
+    return click.option(
+        "--fs-config", multiple=True, metavar="KEY=VALUE ...", help="Options for the address, as those of a remote."
+    )(command)
+
+
+@click.command("get-url", cls=ManyWords)
 @click.argument("url")
 @click.argument("out", required=False)
+@_jobs_option
+@_fs_config_option
 @_force_option
 @json_option
-def get_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
-    """Bring a file from a web server, or a file or folder of this machine, here."""
-    target = _target(out, url)
-    get_address(url, target, force=force)
+def get_url(
+    url: str, out: str | None, jobs: int | None, fs_config: tuple[str, ...], force: bool, as_json: bool
+) -> None:
+    """Bring what lies at an address here: http(s)://, s3://, ssh://, ..., remote://NAME/path, or a path.
+
+    \b
+    Example:
+      ever get-url s3://bucket/flights
+      ever get-url ssh://host/data/rows.csv --fs-config user=ada
+    """
+    target = target_of(out, url)
+    configuration = Configuration(_dvc_dir())
+    origin = None if is_local(url) else open_origin(url, configuration, fs_config=_options(fs_config))
+    get_address(url, target, force=force, jobs=jobs, origin=origin)
     emit({"path": str(target)}, as_json=as_json, text=f"brought {target}")
 
 
@@ -133,7 +158,9 @@ def get_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
 @_rev_option
 @_remote_option
 @_out_option
+@click.option("--no-exec", is_flag=True, help="Only record it, and do not even look there; `ever update` brings it.")
 @click.option("--no-download", is_flag=True, help="Only record it; `ever update` brings it.")
+@_jobs_option
 @_force_option
 @json_option
 def import_command(
@@ -142,7 +169,9 @@ def import_command(
     rev: str | None,
     remote: str | None,
     out: str | None,
+    no_exec: bool,
     no_download: bool,
+    jobs: int | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -153,36 +182,144 @@ def import_command(
       ever import ../registry data/flights -o flights --rev v1.0
       ever update flights --rev v1.1
     """
-    target = _target(out, path)
+    _refuse_both(no_exec, no_download)
+    target = target_of(out, path)
     file = Workspace.open(target.parent).imports.repository(
-        url, path, target, rev=rev, remote=remote, download=not no_download, force=force
+        url,
+        path,
+        target,
+        rev=rev,
+        remote=remote,
+        download=not no_download,
+        execute=not no_exec,
+        jobs=jobs,
+        force=force,
     )
     _tell_imported(file, as_json)
 
 
-@click.command("import-url")
+@click.command("import-url", cls=ManyWords)
 @click.argument("url")
 @click.argument("out", required=False)
+@click.option("--to-remote", is_flag=True, help="Bring the bytes straight to a remote instead of here.")
+@click.option("-r", "--remote", metavar="NAME", help="With --to-remote: which; else the default one.")
+@click.option("--no-exec", is_flag=True, help="Only record it, and do not even look there; `ever update` brings it.")
+@click.option("--no-download", is_flag=True, help="Only record it, with what the server says of it.")
+@_jobs_option
+@_fs_config_option
 @_force_option
 @json_option
-def import_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
-    """Bring a file from a web server, or a file or folder of this machine, into the workspace, and keep track of it."""
-    target = _target(out, url)
-    _tell_imported(Workspace.open(target.parent).imports.address(url, target, force=force), as_json)
+def import_url(
+    url: str,
+    out: str | None,
+    to_remote: bool,
+    remote: str | None,
+    no_exec: bool,
+    no_download: bool,
+    jobs: int | None,
+    fs_config: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Bring what lies at an address into the workspace, and keep track of it.
+
+    An address is http(s)://, s3://, ssh://, ..., remote://NAME/path (with the options of that remote), or a path.
+
+    \b
+    Example:
+      ever import-url s3://bucket/flights data/flights
+      ever import-url --to-remote https://example.org/rows.csv
+    """
+    _refuse_both(no_exec, no_download)
+    if to_remote and (no_exec or no_download):
+        raise click.UsageError("--to-remote brings the bytes, so it cannot go with --no-exec or --no-download")
+    if remote and not to_remote:
+        raise click.UsageError("--remote goes with --to-remote")
+    target = target_of(out, url)
+    known = _options(fs_config)
+    for name in sorted(options.SECRETS.intersection(known)):
+        say(f"{name} is a secret, and the .dvc file keeps it: better make a remote and import remote://NAME/path")
+    file = Workspace.open(target.parent).imports.address(
+        url,
+        target,
+        to_remote=to_remote,
+        remote=remote,
+        download=not no_download,
+        execute=not no_exec,
+        jobs=jobs,
+        fs_config=known,
+        force=force,
+    )
+    _tell_imported(file, as_json)
 
 
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("--rev", metavar="REV", help="The revision to follow from now on.")
+@click.option("-R", "--recursive", is_flag=True, help="A folder means all imports below it.")
+@click.option("--no-download", is_flag=True, help="Only record what is there now; the data come with the next update.")
+@click.option("--to-remote", is_flag=True, help="Bring the bytes straight to a remote instead of here.")
+@click.option("-r", "--remote", metavar="NAME", help="With --to-remote: which; else the default one.")
+@_jobs_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite imported data that were changed here.")
 @json_option
-def update(targets: tuple[str, ...], rev: str | None, force: bool, as_json: bool) -> None:
-    """Bring imported data up to date with their sources; all of them, if none is named."""
-    report = Workspace.open().imports.update(absolute(targets) or None, rev=rev, force=force)
+def update(
+    targets: tuple[str, ...],
+    rev: str | None,
+    recursive: bool,
+    no_download: bool,
+    to_remote: bool,
+    remote: str | None,
+    jobs: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Bring imported data up to date with their sources; all of them, if none is named.
+
+    \b
+    Example:
+      ever update flights --rev v1.1
+      ever update -R data --no-download
+    """
+    if to_remote and no_download:
+        raise click.UsageError("--to-remote brings the bytes, so it cannot go with --no-download")
+    if remote and not to_remote:
+        raise click.UsageError("--remote goes with --to-remote")
+    report = Workspace.open().imports.update(
+        absolute(targets) or None,
+        rev=rev,
+        recursive=recursive,
+        download=not no_download,
+        to_remote=to_remote,
+        remote=remote,
+        jobs=jobs,
+        force=force,
+    )
     lines = [f"updated {path}" for path in report.updated]
     lines += [f"{path}: nothing new" for path in report.unchanged]
     emit(report, as_json=as_json, text=lines or "nothing is imported")
     hint(f"git commit {' '.join(report.updated)}" if report.updated else "ever import URL PATH")
+
+
+def _refuse_both(no_exec: bool, no_download: bool) -> None:
+    if no_exec and no_download:
+        raise click.UsageError("--no-exec and --no-download exclude each other")
+
+
+def _options(words: tuple[str, ...]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words]
+    for key, mark, _ in pairs:
+        if not mark or not key:
+            raise click.UsageError(f"--fs-config takes KEY=VALUE, found {key!r}")
+    return {key: value for key, _, value in pairs}
+
+
+def _dvc_dir() -> Path | None:
+    """Of the workspace around the current folder; None when there is none."""
+    try:
+        return Workspace.open().layout.dvc_dir
+    except NotFoundError:
+        return None
 
 
 def _source(url: str, rev: str | None, remote: str | None) -> AbstractContextManager[Source]:
@@ -194,7 +331,7 @@ def _inner(path: str) -> str:
     return "" if path == "." else str(Path(path)).strip("/") if path else ""
 
 
-def _target(out: str | None, origin: str) -> Path:
+def target_of(out: str | None, origin: str) -> Path:
     """Where something comes to, that has a name where it comes from."""
     if out is None:
         return Path(name_of(origin)).absolute()

@@ -13,17 +13,20 @@ def absolute(targets: Iterable[str]) -> list[str]:
     return [str(Path(target).absolute()) for target in targets]
 
 
+_LISTS = ("--targets", "--fs-config")
+
+
 class ManyWords(click.Command):
     """A command whose option `--targets` takes all words up to the next option: `--targets a b` is both."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Turn `--targets a b` into `--targets a --targets b`, which click understands."""
+        """Turn `--targets a b` into `--targets a --targets b`, which click understands; `--fs-config`, too."""
         spelled: list[str] = []
-        is_list = False
+        listed = ""
         for word in args:
             if word.startswith("-") and word != "-":
-                is_list = word == "--targets"
-                spelled += [] if is_list else [word]
+                listed = word if word in _LISTS else ""
+                spelled += [] if listed else [word]
             else:
-                spelled += ["--targets", word] if is_list else [word]
+                spelled += [listed, word] if listed else [word]
         return super().parse_args(ctx, spelled)
