@@ -33,7 +33,8 @@ def cloud_status(
 ) -> dict[str, CloudChange]:
     """See `Workspace.cloud_status`."""
     found: dict[str, CloudChange] = {}
-    wanted = [out for out in outs if out.is_pushed]
+    # What belongs to another repository is there, as with DVC.
+    wanted = [out for out in outs if out.is_pushed and not (out.imported and out.imported.is_repository)]
     for route in routes(workspace, wanted, remote=remote, jobs=jobs, patience=patience):
         found |= _compare(workspace, route)
     return found

@@ -6,12 +6,15 @@ the format is named and refused, because passing over it would change what the f
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
+
 from everloop.errors import InvalidError
 from everloop.workspace import durable, hashing, yamlfile
-from everloop.workspace.values import Content, DvcFile, Out
+from everloop.workspace.values import Content, DvcFile, Imported, Out
 
 _FILE_KEYS = {"md5", "frozen", "deps", "outs", "meta", "desc", "wdir", "always_changed", "locked"}
 _CONTENT_KEYS = ("md5", "size", "nfiles", "isexec", "hash")
@@ -52,7 +55,10 @@ def parse(text: str, path: str, where: str) -> DvcFile:
     if not isinstance(entries, list):
         raise InvalidError(f"{where}: outs must be a list, found {type(entries).__name__}")
     outs = tuple(_read_out(entry, folder, f"{where}: outs[{index}]") for index, entry in enumerate(entries))
-    return DvcFile(path=path, outs=outs, is_import=bool(data.get("deps")))
+    deps = data.get("deps")
+    if deps and len(outs) == 1:
+        outs = (msgspec.structs.replace(outs[0], imported=_read_source(deps, folder)),)
+    return DvcFile(path=path, outs=outs, is_import=bool(deps))
 
 
 def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
@@ -118,6 +124,32 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
         size_bytes=size if isinstance(size, int) else 0,
         n_files=entry.get("nfiles"),
         is_executable=bool(entry.get("isexec", False)),
+    )
+
+
+def _read_source(deps: Any, folder: PurePosixPath) -> Imported | None:
+    """Where an import comes from; None when it is of a kind that cannot be fetched. What is wrong, `update` tells."""
+    dep = deps[0] if isinstance(deps, list) and len(deps) == 1 and isinstance(deps[0], dict) else {}
+    path, repo, options = dep.get("path"), dep.get("repo"), dep.get("fs_config") or {}
+    if not isinstance(path, str) or not isinstance(options, dict) or "version_aware" in options:
+        return None
+    if repo is None:
+        address = path if "://" in path else posixpath.normpath(str(folder / path))
+        mark = dep.get("md5") or dep.get("etag") or dep.get("checksum")
+        known = tuple((str(key), str(value)) for key, value in options.items())
+        return Imported(address=address, options=known, mark=mark)
+    if (
+        not isinstance(repo, dict)
+        or not isinstance(repo.get("url"), str)
+        or not isinstance(repo.get("remote", ""), str)
+    ):
+        return None
+    return Imported(
+        address=repo["url"],
+        is_repository=True,
+        path=path.strip("/"),
+        commit=repo.get("rev_lock") or repo.get("rev"),
+        remote=repo.get("remote"),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -95,7 +96,7 @@ def put(entry: CommentedMap, key: str, value: str, *, after: str) -> None:
         entry.insert(list(entry).index(after) + 1, key, value)
 
 
-def is_same(dep: CommentedMap, mark: dict[str, Any] | None) -> bool:
+def is_same(dep: Mapping[str, Any], mark: dict[str, Any] | None) -> bool:
     """Whether the source has the mark that the record says; False when it has none to tell by."""
     told = {(mark or {}).get(key) for key in ("md5", "etag", "checksum")} - {None}
     return bool(told) and told <= {dep.get(key) for key in ("md5", "etag", "checksum")}

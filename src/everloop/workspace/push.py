@@ -32,7 +32,8 @@ def push(
 ) -> Transfer:
     """Push the outs; see `Workspace.push`."""
     journal = Journal(progress)
-    wanted = [out for out in outs if out.is_pushed]
+    # What belongs to another repository is there, as with DVC.
+    wanted = [out for out in outs if out.is_pushed and not (out.imported and out.imported.is_repository)]
     for route in routes(workspace, wanted, remote=remote, jobs=jobs, patience=patience):
         _push(workspace, route, journal, recheck=recheck)
     return journal.report()

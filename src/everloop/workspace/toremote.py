@@ -34,8 +34,13 @@ _SPARE_BYTES = 1 << 30
 _CHUNKS_AHEAD = 4
 
 
-def measure(origin: Origin, *, jobs: int) -> Content:
+def measure(origin: Origin, *, jobs: int, hashes: dict[str, str] | None = None) -> Content:
     """Hash what lies at an address, and keep nothing of it.
+
+    Args:
+        origin: The address.
+        jobs: How many files at a time.
+        hashes: Gets the hash of each file, when it is a directory.
 
     Raises: as `Origin.read`.
     """
@@ -43,7 +48,10 @@ def measure(origin: Origin, *, jobs: int) -> Content:
     def one(file: OriginFile) -> tuple[str, int]:
         return _hashed(origin, file)
 
-    return _whole(origin.files(), one, jobs, origin.patience)[0]
+    content, found = _whole(origin.files(), one, jobs, origin.patience)
+    if hashes is not None:
+        hashes |= found or {}
+    return content
 
 
 def send(workspace: Workspace, origin: Origin, store: RemoteStore, *, jobs: int | None = None) -> Content:

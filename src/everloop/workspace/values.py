@@ -33,6 +33,28 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         return self.md5.endswith(DIRECTORY_SUFFIX)
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where data were imported from.
+
+    Attributes:
+        address: Of a repository, or of the data; a relative path is meant from the workspace.
+        is_repository: `path`, `commit` and `remote` belong to it.
+        path: Inside of the repository.
+        commit: The one that is recorded, else the revision that was asked for.
+        remote: The name of the repository's remote that has its data.
+        options: Of the address: `((name, value), ...)`.
+        mark: What the server, or the hash, said of the address.
+    """
+
+    address: str
+    is_repository: bool = False
+    path: str = ""
+    commit: str | None = None
+    remote: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    mark: str | None = None
+
+
 class Out(msgspec.Struct, frozen=True, kw_only=True):
     """A path under version.
 
@@ -42,6 +64,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
         is_cached: The bytes are kept in the cache (`cache: true`); otherwise only their hash is recorded.
         is_pushed: They go to remotes as well (`push: true`).
         remote: The name of the only remote that has them; None means the one that a command means.
+        imported: Where they come from, when they were imported.
     """
 
     path: str
@@ -49,6 +72,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
     is_cached: bool = True
     is_pushed: bool = True
     remote: str | None = None
+    imported: Imported | None = None
 
 
 class DvcFile(msgspec.Struct, frozen=True, kw_only=True):
