@@ -32,9 +32,11 @@ lint: setup
 test: lint
 	.venv/bin/python -m pytest
 
-# The kill test at ten random schedules, each against the same undisturbed play; about a quarter of an hour.
+# The kill test at ten random schedules, each against the same undisturbed play, and hundreds of killed verbs of the
+# workspace; about half an hour.
 soak: setup
 	SOAK_PLAYS=10 .venv/bin/python -m pytest tests/demo/test_kill.py
+	KILL_ROUNDS=200 .venv/bin/python -m pytest tests/workspace/test_kill.py tests/workspace/test_underfire.py
 
 bench: setup
 	.venv/bin/python -m bench
