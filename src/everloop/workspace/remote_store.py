@@ -30,8 +30,9 @@ _WHOLE_BYTES = 8 << 20
 # A question for each object, below this number; one listing above.
 _FEW_FAR = 64
 _FEW_NEAR = 512
-# A remote with more objects than this is listed by its 256 folders at once, as far as they matter.
-_LISTED_AT_ONCE = 5000
+# A remote with more objects than this is listed by its 256 folders at once, as far as they matter. Below it, one
+# listing of twenty pages costs less, although its pages come one after the other.
+_LISTED_AT_ONCE = 20_000
 _DECODER = msgspec.msgpack.Decoder(set[str])
 
 
