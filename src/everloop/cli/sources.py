@@ -1,4 +1,4 @@
-"""`ever list`, `du`, `get`, `get-url`, `import`, `import-url`, `update`: data of other repositories and addresses."""
+"""`ever list`, `du`, `get`, `get-url`: data of other repositories and addresses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
-from everloop.cli.output import emit, hint, json_option, say, table
-from everloop.cli.words import ManyWords, absolute
+from everloop.cli.output import emit, hint, json_option, table
+from everloop.cli.words import ManyWords
 from everloop.errors import NotFoundError
-from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source, options
+from everloop.workspace import Entry, Source, Workspace, listing, open_source
 from everloop.workspace.configuration import Configuration
 from everloop.workspace.get import get, get_address
 from everloop.workspace.origin import is_local, name_of, open_origin
@@ -20,27 +20,31 @@ from everloop.workspace.origin import is_local, name_of, open_origin
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _rev_option(command: Command) -> Command:
+def rev_option(command: Command) -> Command:
+    """Add `--rev`."""
     return click.option("--rev", metavar="REV", help="A branch, tag or commit.")(command)
 
 
-def _remote_option(command: Command) -> Command:
+def remote_option(command: Command) -> Command:
+    """Add `--remote`, of another repository."""
     return click.option("--remote", metavar="NAME", help="The repository's remote that has its data.")(command)
 
 
-def _out_option(command: Command) -> Command:
+def out_option(command: Command) -> Command:
+    """Add `--out`."""
     return click.option("-o", "--out", metavar="PATH", help="Where to; a folder that is there gets it inside.")(command)
 
 
-def _force_option(command: Command) -> Command:
+def force_option(command: Command) -> Command:
+    """Add `--force`."""
     return click.option("-f", "--force", is_flag=True, help="Replace what lies there.")(command)
 
 
 @click.command("list")
 @click.argument("url", default=".")
 @click.argument("path", default="")
-@_rev_option
-@_remote_option
+@rev_option
+@remote_option
 @click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
 @click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
 @click.option("-L", "--level", type=click.IntRange(min=0), help="How deep to look.")
@@ -86,8 +90,8 @@ def list_command(
 @click.command()
 @click.argument("url", default=".")
 @click.argument("path", default="")
-@_rev_option
-@_remote_option
+@rev_option
+@remote_option
 @click.option("-s", "--summarize", is_flag=True, help="Only the whole.")
 @json_option
 def du(url: str, path: str, rev: str | None, remote: str | None, summarize: bool, as_json: bool) -> None:
@@ -102,11 +106,11 @@ def du(url: str, path: str, rev: str | None, remote: str | None, summarize: bool
 @click.command("get")
 @click.argument("url")
 @click.argument("path")
-@_rev_option
-@_remote_option
-@_out_option
+@rev_option
+@remote_option
+@out_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, help="How many files to bring at a time.")
-@_force_option
+@force_option
 @json_option
 def get_command(
     url: str, path: str, rev: str | None, remote: str | None, out: str | None, jobs: int, force: bool, as_json: bool
@@ -118,11 +122,13 @@ def get_command(
     emit({"path": str(target), "n_files": n_files}, as_json=as_json, text=f"brought {target} ({n_files:,} files)")
 
 
-def _jobs_option(command: Command) -> Command:
+def jobs_option(command: Command) -> Command:
+    """Add `--jobs`."""
     return click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many files to bring at a time.")(command)
 
 
-def _fs_config_option(command: Command) -> Command:
+def fs_config_option(command: Command) -> Command:
+    """Add `--fs-config`, whose words `options_of` reads."""
     return click.option(
         "--fs-config", multiple=True, metavar="KEY=VALUE ...", help="Options for the address, as those of a remote."
     )(command)
@@ -131,9 +137,9 @@ def _fs_config_option(command: Command) -> Command:
 @click.command("get-url", cls=ManyWords)
 @click.argument("url")
 @click.argument("out", required=False)
-@_jobs_option
-@_fs_config_option
-@_force_option
+@jobs_option
+@fs_config_option
+@force_option
 @json_option
 def get_url(
     url: str, out: str | None, jobs: int | None, fs_config: tuple[str, ...], force: bool, as_json: bool
@@ -147,166 +153,13 @@ def get_url(
     """
     target = target_of(out, url)
     configuration = Configuration(_dvc_dir())
-    origin = None if is_local(url) else open_origin(url, configuration, fs_config=_options(fs_config))
+    origin = None if is_local(url) else open_origin(url, configuration, fs_config=options_of(fs_config))
     get_address(url, target, force=force, jobs=jobs, origin=origin)
     emit({"path": str(target)}, as_json=as_json, text=f"brought {target}")
 
 
-@click.command("import")
-@click.argument("url")
-@click.argument("path")
-@_rev_option
-@_remote_option
-@_out_option
-@click.option("--no-exec", is_flag=True, help="Only record it, and do not even look there; `ever update` brings it.")
-@click.option("--no-download", is_flag=True, help="Only record it; `ever update` brings it.")
-@_jobs_option
-@_force_option
-@json_option
-def import_command(
-    url: str,
-    path: str,
-    rev: str | None,
-    remote: str | None,
-    out: str | None,
-    no_exec: bool,
-    no_download: bool,
-    jobs: int | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Bring a file or folder of a repository into the workspace, pinned to its revision.
-
-    \b
-    Example:
-      ever import ../registry data/flights -o flights --rev v1.0
-      ever update flights --rev v1.1
-    """
-    _refuse_both(no_exec, no_download)
-    target = target_of(out, path)
-    file = Workspace.open(target.parent).imports.repository(
-        url,
-        path,
-        target,
-        rev=rev,
-        remote=remote,
-        download=not no_download,
-        execute=not no_exec,
-        jobs=jobs,
-        force=force,
-    )
-    _tell_imported(file, as_json)
-
-
-@click.command("import-url", cls=ManyWords)
-@click.argument("url")
-@click.argument("out", required=False)
-@click.option("--to-remote", is_flag=True, help="Bring the bytes straight to a remote instead of here.")
-@click.option("-r", "--remote", metavar="NAME", help="With --to-remote: which; else the default one.")
-@click.option("--no-exec", is_flag=True, help="Only record it, and do not even look there; `ever update` brings it.")
-@click.option("--no-download", is_flag=True, help="Only record it, with what the server says of it.")
-@_jobs_option
-@_fs_config_option
-@_force_option
-@json_option
-def import_url(
-    url: str,
-    out: str | None,
-    to_remote: bool,
-    remote: str | None,
-    no_exec: bool,
-    no_download: bool,
-    jobs: int | None,
-    fs_config: tuple[str, ...],
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Bring what lies at an address into the workspace, and keep track of it.
-
-    An address is http(s)://, s3://, ssh://, ..., remote://NAME/path (with the options of that remote), or a path.
-
-    \b
-    Example:
-      ever import-url s3://bucket/flights data/flights
-      ever import-url --to-remote https://example.org/rows.csv
-    """
-    _refuse_both(no_exec, no_download)
-    if to_remote and (no_exec or no_download):
-        raise click.UsageError("--to-remote brings the bytes, so it cannot go with --no-exec or --no-download")
-    if remote and not to_remote:
-        raise click.UsageError("--remote goes with --to-remote")
-    target = target_of(out, url)
-    known = _options(fs_config)
-    for name in sorted(options.SECRETS.intersection(known)):
-        say(f"{name} is a secret, and the .dvc file keeps it: better make a remote and import remote://NAME/path")
-    file = Workspace.open(target.parent).imports.address(
-        url,
-        target,
-        to_remote=to_remote,
-        remote=remote,
-        download=not no_download,
-        execute=not no_exec,
-        jobs=jobs,
-        fs_config=known,
-        force=force,
-    )
-    _tell_imported(file, as_json)
-
-
-@click.command()
-@click.argument("targets", nargs=-1)
-@click.option("--rev", metavar="REV", help="The revision to follow from now on.")
-@click.option("-R", "--recursive", is_flag=True, help="A folder means all imports below it.")
-@click.option("--no-download", is_flag=True, help="Only record what is there now; the data come with the next update.")
-@click.option("--to-remote", is_flag=True, help="Bring the bytes straight to a remote instead of here.")
-@click.option("-r", "--remote", metavar="NAME", help="With --to-remote: which; else the default one.")
-@_jobs_option
-@click.option("-f", "--force", is_flag=True, help="Overwrite imported data that were changed here.")
-@json_option
-def update(
-    targets: tuple[str, ...],
-    rev: str | None,
-    recursive: bool,
-    no_download: bool,
-    to_remote: bool,
-    remote: str | None,
-    jobs: int | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Bring imported data up to date with their sources; all of them, if none is named.
-
-    \b
-    Example:
-      ever update flights --rev v1.1
-      ever update -R data --no-download
-    """
-    if to_remote and no_download:
-        raise click.UsageError("--to-remote brings the bytes, so it cannot go with --no-download")
-    if remote and not to_remote:
-        raise click.UsageError("--remote goes with --to-remote")
-    report = Workspace.open().imports.update(
-        absolute(targets) or None,
-        rev=rev,
-        recursive=recursive,
-        download=not no_download,
-        to_remote=to_remote,
-        remote=remote,
-        jobs=jobs,
-        force=force,
-    )
-    lines = [f"updated {path}" for path in report.updated]
-    lines += [f"{path}: nothing new" for path in report.unchanged]
-    emit(report, as_json=as_json, text=lines or "nothing is imported")
-    hint(f"git commit {' '.join(report.updated)}" if report.updated else "ever import URL PATH")
-
-
-def _refuse_both(no_exec: bool, no_download: bool) -> None:
-    if no_exec and no_download:
-        raise click.UsageError("--no-exec and --no-download exclude each other")
-
-
-def _options(words: tuple[str, ...]) -> dict[str, str]:
+def options_of(words: tuple[str, ...]) -> dict[str, str]:
+    """The words `KEY=VALUE` as a mapping."""
     pairs = [word.partition("=") for word in words]
     for key, mark, _ in pairs:
         if not mark or not key:
@@ -337,11 +190,6 @@ def target_of(out: str | None, origin: str) -> Path:
         return Path(name_of(origin)).absolute()
     target = Path(out).absolute()
     return target / name_of(origin) if target.is_dir() else target
-
-
-def _tell_imported(file: DvcFile, as_json: bool) -> None:
-    emit(file, as_json=as_json, text=[f"imported {out.path}, as {file.path} records" for out in file.outs])
-    hint(f"git add {file.path} && git commit")
 
 
 def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: bool) -> list[str] | str:
