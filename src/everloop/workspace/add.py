@@ -66,6 +66,7 @@ def add_brought(workspace: Workspace, path: str, bring: Callable[[], Content]) -
     _refuse_overlap(path, existing)
     _refuse_tracked_by_git(workspace.root, [path])
     content = bring()
+    (workspace.root / path).parent.mkdir(parents=True, exist_ok=True)
     with workspace.locked(), workspace.claimed(writes=[path]):
         file, is_new = _record(workspace, path, content, existing)
         stage(workspace, [file.path] if is_new else [])

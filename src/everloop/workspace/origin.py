@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -202,6 +202,9 @@ class BucketOrigin:
     @cached_property
     def _found(self) -> list[Stored]:
         found = sorted(self._bucket.find(self._key), key=lambda stored: stored.key)
+        folders = {parent.as_posix() for stored in found for parent in PurePosixPath(stored.key).parents}
+        # Some tools make an empty object for a folder.
+        found = [stored for stored in found if stored.size_bytes or stored.key not in folders]
         if not found:
             raise NotFoundError(f"there is nothing at {self.address}")
         return found

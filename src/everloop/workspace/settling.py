@@ -65,6 +65,7 @@ def settle(
 ) -> DvcFile:
     """Check the data out and write the record."""
     with workspace.locked():
+        (workspace.root / file).parent.mkdir(parents=True, exist_ok=True)
         if content is not None and restore:
             workspace.restore([Out(path=out, content=content)], force=force)
         workspace.keep_out_of_git(out)
