@@ -32,11 +32,12 @@ lint: setup
 test: lint
 	.venv/bin/python -m pytest
 
-# Versioning killed at every system call that changes the disk, and a hundred times at any moment; then the demo's kill
-# test at ten random schedules, each against the same undisturbed play. An hour on two cores.
+# Versioning killed at every system call that changes the disk, and hundreds of times at any moment and request; then the
+# demo's kill test at ten random schedules, each against the same undisturbed play. More than an hour on two cores.
 soak: setup
 	KILL_ROUNDS=100000 KILL_ANYTIME_ROUNDS=30 .venv/bin/python -m pytest tests/workspace/test_kill.py tests/workspace/test_kill_anytime.py
 	SOAK_PLAYS=10 .venv/bin/python -m pytest tests/demo/test_kill.py
+	KILL_ROUNDS=200 .venv/bin/python -m pytest tests/workspace/test_underfire.py
 
 bench: setup
 	.venv/bin/python -m bench

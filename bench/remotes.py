@@ -6,7 +6,8 @@ Each line is a pair of commands on equal files of one filesystem, run right afte
 changing from pair to pair; ratios are medians of the pairs' ratios, above 1 is faster than DVC. The floor of a folder
 as a remote is `cp -r` of the objects; with S3 (moto's server on loopback) it is a bare loop of the same requests by the
 same number of threads. `x floor` is the distance of `ever` to it, start of the interpreter included. CPU seconds are
-user and system time of the client. Nothing is deleted in between: ext4 makes files ten times slower right after.
+user and system time of the client; `asked` are the requests that the S3 server saw of each. Nothing is deleted in
+between: ext4 makes files ten times slower right after.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Cost(NamedTuple):
     wall_s: float
     cpu_s: float
     peak_mib: float
+    requests: int = 0
 
 
 def run(words: Sequence[str], folder: Path, environment: dict[str, str]) -> Cost:
@@ -174,8 +176,17 @@ class Bench:
     def _both(self, work: str, lines: dict[str, list[tuple[Cost, Cost]]], number: int) -> None:
         sides = [self._ever, self._dvc]
         words = [work.partition(",")[0], "-j", str(JOBS)] if self._server else [work.partition(",")[0]]
-        costs = {id(side): side.run(*words) for side in (sides if number % 2 == 0 else sides[::-1])}
+        costs = {id(side): self._counted(side, words) for side in (sides if number % 2 == 0 else sides[::-1])}
         lines.setdefault(work, []).append((costs[id(self._ever)], costs[id(self._dvc)]))
+
+    def _counted(self, side: Side, words: list[str]) -> Cost:
+        if self._server is None:
+            return side.run(*words)
+        before = len(self._server.requests)
+        cost = side.run(*words)
+        # The server tells of a request after it has answered.
+        time.sleep(0.3)
+        return cost._replace(requests=len(self._server.requests) - before)
 
     def _floor(self, verb: str) -> Cost:
         objects = self._ever.root / ".dvc/cache/files/md5"
@@ -196,10 +207,12 @@ class Bench:
         wall, cpu = (statistics.median(dvc[i] / mine[i] for mine, dvc in pairs) for i in range(2))
         dvc_wall, dvc_cpu = (statistics.median(dvc[i] for _, dvc in pairs) for i in range(2))
         floor = statistics.median(cost.wall_s for cost in floors)
+        asked = [int(statistics.median(cost.requests for cost in side)) for side in zip(*pairs, strict=True)]
         kind = "s3" if self._server else "folder"
         print(
             f"{self._files:>7} {kind:6} {work:20} {ever[0]:8.2f} {dvc_wall:8.2f} {wall:7.1f} {ever[1]:8.2f} "
-            f"{dvc_cpu:8.2f} {cpu:7.1f} {floor:8.2f} {ever[0] / floor:8.2f} {ever[2]:6.0f}",
+            f"{dvc_cpu:8.2f} {cpu:7.1f} {floor:8.2f} {ever[0] / floor:8.2f} {ever[2]:6.0f} "
+            f"{asked[0]:>6} {asked[1]:>6}",
             flush=True,
         )
 
@@ -216,7 +229,8 @@ def main() -> None:
         return
     print(
         f"{'files':>7} {'remote':6} {'work':20} {'ever s':>8} {'dvc s':>8} {'x dvc':>7} {'ever cpu':>8} {'dvc cpu':>8} "
-        f"{'x dvc':>7} {'floor s':>8} {'x floor':>8} {'MiB':>6}"
+        f"{'x dvc':>7} {'floor s':>8} {'x floor':>8} {'MiB':>6} "
+        f"{'asked':>6} {'by dvc':>6}"
     )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="everloop-bench-")))

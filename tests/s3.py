@@ -8,17 +8,30 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import urllib3
 
 KEYS = {"access_key_id": "someone", "secret_access_key": "secret", "region": "us-east-1"}
+_REQUEST = re.compile(r'"([A-Z]+ \S+) HTTP/')
 
 
 class S3Server:
-    """A running server. Buckets are made by name; they go with the server."""
+    """A running server. Buckets are made by name; they go with the server.
+
+    Attributes:
+        requests: `METHOD path` of all that it has answered, as it tells them.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.requests: list[str] = []
+
+    def listen(self, said: IO[str]) -> None:
+        """Note what the server tells until it ends."""
+        for line in said:
+            if request := _REQUEST.search(line):
+                self.requests.append(request[1])
 
     def make_bucket(self, name: str) -> str:
         """Make a bucket and return its URL."""
@@ -52,9 +65,10 @@ def s3_server() -> Iterator[S3Server]:
         said = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stderr)
         url = next(match[0] for match in said if match)
         # It tells of each request, and would stop when nobody listened.
-        listener = threading.Thread(target=process.stderr.read)
+        server = S3Server(url)
+        listener = threading.Thread(target=server.listen, args=(process.stderr,))
         listener.start()
-        yield S3Server(url)
+        yield server
     finally:
         process.kill()
         process.wait()

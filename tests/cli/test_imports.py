@@ -13,11 +13,14 @@ from everloop.cli.commands import COMMANDS
 
 HEAVY = (
     "alembic",
+    "asyncssh",
     "dbos",
     "duckdb",
     "fsspec",
     "granian",
+    "httpx",
     "numpy",
+    "obstore",
     "rich",
     "ruamel",
     "sklearn",

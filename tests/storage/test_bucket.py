@@ -113,6 +113,21 @@ def test_keys_are_listed_by_folder(bucket: Bucket) -> None:
     assert list(bucket.keys("none/")) == []
 
 
+def test_an_object_or_a_folder_is_found_with_its_size(bucket: Bucket) -> None:
+    for key in ("a/1", "a/b/2", "ab/3"):
+        bucket.put(key, b"xyz")
+    bucket.flush()
+    for key, expected in {
+        "a": {"a/1", "a/b/2"},
+        "a/b/2": {"a/b/2"},
+        "none": set(),
+        "": {"a/1", "a/b/2", "ab/3"},
+    }.items():
+        found = list(bucket.find(key))
+        assert {stored.key for stored in found} == expected
+        assert {stored.size_bytes for stored in found} <= {3}
+
+
 def test_put_again_replaces(bucket: Bucket) -> None:
     for data in (b"one", b"two"):
         bucket.put("a", data)

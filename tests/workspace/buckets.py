@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from everloop.errors import UnavailableError
-from everloop.storage.bucket import chunks_of
+from everloop.storage.bucket import Stored, chunks_of
 from everloop.storage.folder import Folder
 
 
@@ -41,6 +41,10 @@ class Flaky:
     def keys(self, prefix: str) -> Iterator[str]:
         self._maybe_refuse(prefix)
         return self.inner.keys(prefix)
+
+    def find(self, key: str) -> Iterator[Stored]:
+        self._maybe_refuse(key)
+        return self.inner.find(key)
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
         if not self._is_bad():

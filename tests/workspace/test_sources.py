@@ -20,9 +20,10 @@ from everloop.errors import (
     UnavailableError,
 )
 from everloop.workspace import Workspace, clones, hashing, importrecord, recordhash
-from everloop.workspace.get import get, get_address, name_of
+from everloop.workspace.get import get, get_address
 from everloop.workspace.gitobjects import GitObjects
 from everloop.workspace.listing import list_entries, list_tree, usage
+from everloop.workspace.origin import name_of
 from everloop.workspace.source import open_source
 from everloop.workspace.yamlfile import load_editable_mapping
 from tests.workspace.test_revisions import commit, git

@@ -1,4 +1,4 @@
-"""`ever list`, `du`, `get`, `get-url`, `import`, `import-url`, `update`: data of other repositories and addresses."""
+"""`ever list`, `du`, `get`, `get-url`: data of other repositories and addresses."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from typing import Any, TypeVar
 import click
 
 from everloop.cli.output import emit, hint, json_option, table
-from everloop.cli.words import ManyWords, absolute, assignments
-from everloop.workspace import DvcFile, Entry, Source, Workspace, listing, open_source
+from everloop.cli.words import ManyWords, assignments
+from everloop.errors import NotFoundError
+from everloop.workspace import Entry, Source, Workspace, listing, open_source
 from everloop.workspace.addresses import list_address
-from everloop.workspace.configuration import read_sections
-from everloop.workspace.get import get, get_address, name_of
+from everloop.workspace.configuration import Configuration, read_sections
+from everloop.workspace.get import get, get_address
 from everloop.workspace.objectid import digits
+from everloop.workspace.origin import is_local, name_of, open_origin
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _rev_option(command: Command) -> Command:
+def rev_option(command: Command) -> Command:
+    """Add `--rev`."""
     return click.option("--rev", metavar="REV", help="A branch, tag or commit.")(command)
 
 
-def _remote_option(command: Command) -> Command:
+def remote_option(command: Command) -> Command:
+    """Add `--remote`, of another repository."""
     return click.option("--remote", metavar="NAME", help="The repository's remote that has its data.")(command)
 
 
@@ -44,19 +48,21 @@ def _configuration_options(command: Command) -> Command:
     return file(words(command))
 
 
-def _out_option(command: Command) -> Command:
+def out_option(command: Command) -> Command:
+    """Add `--out`."""
     return click.option("-o", "--out", metavar="PATH", help="Where to; a folder that is there gets it inside.")(command)
 
 
-def _force_option(command: Command) -> Command:
+def force_option(command: Command) -> Command:
+    """Add `--force`."""
     return click.option("-f", "--force", is_flag=True, help="Replace what lies there.")(command)
 
 
 @click.command("list", cls=ManyWords)
 @click.argument("url", default=".")
 @click.argument("path", default="")
-@_rev_option
-@_remote_option
+@rev_option
+@remote_option
 @_configuration_options
 @click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
 @click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
@@ -105,8 +111,8 @@ def list_command(
 @click.command(cls=ManyWords)
 @click.argument("url", default=".")
 @click.argument("path", default="")
-@_rev_option
-@_remote_option
+@rev_option
+@remote_option
 @_configuration_options
 @click.option("-s", "--summarize", is_flag=True, help="Only the whole.")
 @json_option
@@ -131,13 +137,13 @@ def du(
 @click.command("get", cls=ManyWords)
 @click.argument("url")
 @click.argument("path")
-@_rev_option
-@_remote_option
+@rev_option
+@remote_option
 @_configuration_options
-@_out_option
+@out_option
 @click.option("--show-url", is_flag=True, help="Only print where the data are.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, help="How many files to bring at a time.")
-@_force_option
+@force_option
 @json_option
 def get_command(
     url: str,
@@ -158,21 +164,45 @@ def get_command(
             where = source.address(_inner(path))
         emit({"url": where}, as_json=as_json, text=where)
         return
-    target = _target(out, path)
+    target = target_of(out, path)
     with _source(url, rev, remote, config, remote_config) as source:
         n_files = get(source, _inner(path), target, force=force, jobs=jobs)
     emit({"path": str(target), "n_files": n_files}, as_json=as_json, text=f"brought {target} ({n_files:,} files)")
 
 
-@click.command("get-url")
+def jobs_option(command: Command) -> Command:
+    """Add `--jobs`."""
+    return click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many files to bring at a time.")(command)
+
+
+def fs_config_option(command: Command) -> Command:
+    """Add `--fs-config`, whose words `assignments` reads."""
+    return click.option(
+        "--fs-config", multiple=True, metavar="KEY=VALUE ...", help="Options for the address, as those of a remote."
+    )(command)
+
+
+@click.command("get-url", cls=ManyWords)
 @click.argument("url")
 @click.argument("out", required=False)
-@_force_option
+@jobs_option
+@fs_config_option
+@force_option
 @json_option
-def get_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
-    """Bring a file from a web server, or a file or folder of this machine, here."""
-    target = _target(out, url)
-    get_address(url, target, force=force)
+def get_url(
+    url: str, out: str | None, jobs: int | None, fs_config: tuple[str, ...], force: bool, as_json: bool
+) -> None:
+    """Bring what lies at an address here: http(s)://, s3://, ssh://, ..., remote://NAME/path, or a path.
+
+    \b
+    Example:
+      ever get-url s3://bucket/flights
+      ever get-url ssh://host/data/rows.csv --fs-config user=ada
+    """
+    target = target_of(out, url)
+    configuration = Configuration(_dvc_dir())
+    origin = None if is_local(url) else open_origin(url, configuration, fs_config=assignments(fs_config))
+    get_address(url, target, force=force, jobs=jobs, origin=origin)
     emit({"path": str(target)}, as_json=as_json, text=f"brought {target}")
 
 
@@ -207,62 +237,12 @@ def list_url(
     hint(f"ever import-url {url}/NAME, or ever get-url {url}/NAME")
 
 
-@click.command("import")
-@click.argument("url")
-@click.argument("path")
-@_rev_option
-@_remote_option
-@_out_option
-@click.option("--no-download", is_flag=True, help="Only record it; `ever update` brings it.")
-@_force_option
-@json_option
-def import_command(
-    url: str,
-    path: str,
-    rev: str | None,
-    remote: str | None,
-    out: str | None,
-    no_download: bool,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Bring a file or folder of a repository into the workspace, pinned to its revision.
-
-    \b
-    Example:
-      ever import ../registry data/flights -o flights --rev v1.0
-      ever update flights --rev v1.1
-    """
-    target = _target(out, path)
-    file = Workspace.open(target.parent).imports.repository(
-        url, path, target, rev=rev, remote=remote, download=not no_download, force=force
-    )
-    _tell_imported(file, as_json)
-
-
-@click.command("import-url")
-@click.argument("url")
-@click.argument("out", required=False)
-@_force_option
-@json_option
-def import_url(url: str, out: str | None, force: bool, as_json: bool) -> None:
-    """Bring a file from a web server, or a file or folder of this machine, into the workspace, and keep track of it."""
-    target = _target(out, url)
-    _tell_imported(Workspace.open(target.parent).imports.address(url, target, force=force), as_json)
-
-
-@click.command()
-@click.argument("targets", nargs=-1)
-@click.option("--rev", metavar="REV", help="The revision to follow from now on.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite imported data that were changed here.")
-@json_option
-def update(targets: tuple[str, ...], rev: str | None, force: bool, as_json: bool) -> None:
-    """Bring imported data up to date with their sources; all of them, if none is named."""
-    report = Workspace.open().imports.update(absolute(targets) or None, rev=rev, force=force)
-    lines = [f"updated {path}" for path in report.updated]
-    lines += [f"{path}: nothing new" for path in report.unchanged]
-    emit(report, as_json=as_json, text=lines or "nothing is imported")
-    hint(f"git commit {' '.join(report.updated)}" if report.updated else "ever import URL PATH")
+def _dvc_dir() -> Path | None:
+    """Of the workspace around the current folder; None when there is none."""
+    try:
+        return Workspace.open().layout.dvc_dir
+    except NotFoundError:
+        return None
 
 
 def _source(
@@ -277,17 +257,12 @@ def _inner(path: str) -> str:
     return "" if path == "." else str(Path(path)).strip("/") if path else ""
 
 
-def _target(out: str | None, origin: str) -> Path:
+def target_of(out: str | None, origin: str) -> Path:
     """Where something comes to, that has a name where it comes from."""
     if out is None:
         return Path(name_of(origin)).absolute()
     target = Path(out).absolute()
     return target / name_of(origin) if target.is_dir() else target
-
-
-def _tell_imported(file: DvcFile, as_json: bool) -> None:
-    emit(file, as_json=as_json, text=[f"imported {out.path}, as {file.path} records" for out in file.outs])
-    hint(f"git add {file.path} && git commit")
 
 
 def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: bool) -> list[str] | str:

@@ -11,9 +11,10 @@ import click
 from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option, say
 from everloop.cli.remotes import show_cloud_status, transfer_options
+from everloop.cli.sources import target_of
 from everloop.pipelines import data_targets
 from everloop.pipelines import status as status_of_all
-from everloop.workspace import CheckoutReport, Content, Workspace
+from everloop.workspace import AddReport, CheckoutReport, Content, Workspace
 
 
 @click.command()
@@ -39,6 +40,9 @@ def init(folder: str, no_scm: bool, subdir: bool, force: bool, as_json: bool) ->
 @click.option("-f", "--force", is_flag=True, help="Replace what lies at --out; `ever undo` brings it back.")
 @click.option("-R", "--recursive", is_flag=True, help="Each file of a folder gets a .dvc file of its own.")
 @click.option("--no-relink", is_flag=True, help="Leave the files as they are, whatever cache.type says.")
+@click.option("--to-remote", is_flag=True, help="Bring the bytes straight to a remote; nothing stays in the cache.")
+@click.option("-r", "--remote", metavar="NAME", help="With --to-remote: which; else the default one.")
+@click.option("--remote-jobs", type=click.IntRange(min=1), help="With --to-remote: how many files at a time.")
 @json_option
 def add(
     targets: tuple[str, ...],
@@ -48,12 +52,31 @@ def add(
     force: bool,
     recursive: bool,
     no_relink: bool,
+    to_remote: bool,
+    remote: str | None,
+    remote_jobs: int | None,
     as_json: bool,
 ) -> None:
     """Put files or folders under version: their bytes into the cache, a .dvc file beside them for Git.
 
-    A path inside a tracked folder changes that entry alone; the rest of the folder need not be there.
+    A path inside a tracked folder changes that entry alone; the rest of the folder need not be there. With --to-remote
+    the one target may be an address, too.
+
+    \b
+    Example:
+      ever add data/flights
+      ever add --to-remote s3://bucket/flights -o data/flights
     """
+    if to_remote:
+        if len(targets) != 1 or glob or recursive or no_commit:
+            raise click.UsageError("--to-remote takes one target, without --glob, --recursive and --no-commit")
+        target = target_of(out, targets[0])
+        workspace = Workspace.open(target.parent)
+        report = workspace.add_to_remote(targets[0], target, remote=remote, jobs=remote_jobs, force=force)
+        _tell_added(report, as_json)
+        return
+    if remote or remote_jobs:
+        raise click.UsageError("--remote and --remote-jobs go with --to-remote")
     if out is not None and (len(targets) != 1 or glob or recursive):
         raise click.UsageError("--out takes one target, without --glob and --recursive")
     workspace = Workspace.open()
@@ -66,6 +89,10 @@ def add(
         recursive=recursive,
         relink=not no_relink,
     )
+    _tell_added(report, as_json)
+
+
+def _tell_added(report: AddReport, as_json: bool) -> None:
     lines = [f"added {out.path} ({_size(out.content)})" for file in report.added for out in file.outs]
     lines += [f"{out.path} did not change" for file in report.unchanged for out in file.outs]
     emit(report, as_json=as_json, text=lines)

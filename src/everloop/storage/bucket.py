@@ -11,11 +11,27 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+import msgspec
+
 from everloop.errors import InvalidError
 
 CHUNK_BYTES = 1 << 20
 _CLOUD_SCHEMES = ("s3", "gs", "azure", "abfs", "abfss")
 _SERVER_SCHEMES = ("ssh", "webdav", "webdavs", "hdfs", "webhdfs")
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bucket says of an object, unasked for its bytes.
+
+    Attributes:
+        key: Where it lies.
+        size_bytes: None when the server does not tell.
+        etag: The server's own mark of the content, without quotes; None when it has none.
+    """
+
+    key: str
+    size_bytes: int | None = None
+    etag: str | None = None
 
 
 class Bucket(Protocol):
@@ -47,6 +63,10 @@ class Bucket(Protocol):
         Raises:
             InvalidError: The bucket cannot list (plain HTTP).
         """
+        ...
+
+    def find(self, key: str) -> Iterator[Stored]:
+        """The object under the key, or else all objects below the folder of that name; "" is the whole bucket."""
         ...
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:

@@ -6,6 +6,7 @@ An object is put by one request, or by a multipart upload that becomes visible a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from everloop.errors import (
     UnavailableError,
 )
 from everloop.storage.aws import profile_settings
-from everloop.storage.bucket import CHUNK_BYTES, is_key
+from everloop.storage.bucket import CHUNK_BYTES, Stored, is_key
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -97,6 +98,22 @@ class Cloud:
             raise self._gone(prefix) from error
         except obstore.exceptions.BaseError as error:
             raise self._problem(prefix, error) from error
+
+    def find(self, key: str) -> Iterator[Stored]:
+        import obstore
+
+        try:
+            if key:
+                with suppress(FileNotFoundError):
+                    yield _stored(obstore.head(self._store, self._checked(key)))
+                    return
+            for batch in obstore.list(self._store, key or None, chunk_size=_LIST_CHUNK):
+                # Some tools make an empty object for a folder.
+                yield from (_stored(meta) for meta in batch if meta["path"] != key)
+        except FileNotFoundError as error:
+            raise self._gone(key) from error
+        except obstore.exceptions.BaseError as error:
+            raise self._problem(key, error) from error
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
         self.get_version(key, None, sink)
@@ -189,6 +206,11 @@ def _open(parts: Any, options: Mapping[str, str]) -> ObjectStore:
         return store.AzureStore(parts.netloc.partition("@")[0], config=_named(options, _AZURE_KEYS), **shared)
     except exceptions.BaseError as error:
         raise InvalidError(f"{parts.scheme}://{bucket} cannot be opened: {_first_line(error)}") from error
+
+
+def _stored(meta: Any) -> Stored:
+    etag = meta["e_tag"]
+    return Stored(key=meta["path"], size_bytes=meta["size"], etag=etag.strip('"') if etag else None)
 
 
 def _s3_config(options: Mapping[str, str]) -> Any:

@@ -23,7 +23,7 @@ from everloop.errors import (
     NotFoundError,
     UnavailableError,
 )
-from everloop.storage.bucket import CHUNK_BYTES, chunks_of, is_key
+from everloop.storage.bucket import CHUNK_BYTES, Stored, chunks_of, is_key
 
 _ASIDE = ".everloop-incoming"
 _LEFTOVER_AGE_S = 24 * 3600
@@ -85,19 +85,19 @@ class Filesystem:
     def keys(self, prefix: str) -> Iterator[str]:
         if prefix and not is_key(prefix.rstrip("/")):
             raise InvalidError(f"{prefix!r} is no prefix of keys")
-        with ThreadPoolExecutor(_LISTERS, thread_name_prefix="everloop-list") as pool:
-            running: set[Future[list[tuple[str, bool]]]] = {pool.submit(self._children, prefix.rstrip("/"))}
+        return (stored.key for stored in self._walk(prefix.rstrip("/")))
+
+    def find(self, key: str) -> Iterator[Stored]:
+        if key:
             try:
-                while running:
-                    ended, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        for key, is_folder in future.result():
-                            if is_folder:
-                                running.add(pool.submit(self._children, key))
-                            elif not key.startswith(_ASIDE):
-                                yield key
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                with self._reached(key) as filesystem:
+                    entry = filesystem.info(self._path(key))
+            except NotFoundError:
+                return
+            if entry["type"] == "file":
+                yield _stored(key, entry)
+                return
+        yield from self._walk(key)
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
         with self._reached(key) as filesystem, filesystem.open(self._path(key), "rb") as stream:
@@ -128,16 +128,33 @@ class Filesystem:
             with suppress(NotFoundError), self._reached(key) as filesystem:
                 filesystem.rm_file(self._path(key))
 
-    def _children(self, folder: str) -> list[tuple[str, bool]]:
-        """The keys right below a folder, and which of them are folders."""
+    def _walk(self, top: str) -> Iterator[Stored]:
+        """The objects below a folder; several folders are listed at a time, each costs a round trip."""
+        with ThreadPoolExecutor(_LISTERS, thread_name_prefix="everloop-list") as pool:
+            running: set[Future[list[tuple[str, Any]]]] = {pool.submit(self._children, top)}
+            try:
+                while running:
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
+                    for key, entry in (child for future in ended for child in future.result()):
+                        if key == _ASIDE:
+                            continue
+                        if entry["type"] == "directory":
+                            running.add(pool.submit(self._children, key))
+                        else:
+                            yield _stored(key, entry)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _children(self, folder: str) -> list[tuple[str, Any]]:
+        """The keys right below a folder, and what the server says of them."""
         try:
             with self._reached(folder) as filesystem:
                 entries = filesystem.ls(self._below(folder), detail=True)
         except NotFoundError:
             return []
         prefix = f"{folder}/" if folder else ""
-        names = ((entry["name"].rstrip("/").rpartition("/")[2], entry["type"]) for entry in entries)
-        return [(prefix + name, kind == "directory") for name, kind in names if name]
+        named = ((entry["name"].rstrip("/").rpartition("/")[2], entry) for entry in entries)
+        return [(prefix + name, entry) for name, entry in named if name]
 
     def _write(self, filesystem: Any, path: str, data: bytes | Iterable[bytes]) -> None:
         # Opened first, so that data which can be read only once are not lost to a missing folder.
@@ -220,6 +237,11 @@ class Filesystem:
 
     def _below(self, key: str) -> str:
         return f"{self._kind.root}/{key}" if self._kind.root else key
+
+
+def _stored(key: str, entry: Any) -> Stored:
+    etag = entry.get("etag")
+    return Stored(key=key, size_bytes=entry.get("size"), etag=etag.strip('"') if etag else None)
 
 
 def _age_s(changed: datetime) -> float:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from everloop.errors import DeniedError, EverloopError, FailedError, InvalidError, NotFoundError, UnavailableError
-from everloop.storage.bucket import CHUNK_BYTES, chunks_of, is_key
+from everloop.storage.bucket import CHUNK_BYTES, Stored, chunks_of, is_key
 
 _ASIDE = ".everloop-incoming"
 _READ_ONLY = 0o444
@@ -70,6 +70,12 @@ class Folder:
             yield from _files(os.fspath(self.root / prefix), prefix)
         except OSError as error:
             raise self._problem(prefix, error) from error
+
+    def find(self, key: str) -> Iterator[Stored]:
+        names = [key] if key and self.exists(key) else self.keys(f"{key}/" if key else "")
+        for name in names:
+            if not name.startswith(_ASIDE):
+                yield Stored(key=name, size_bytes=os.stat(self._path(name)).st_size)  # noqa: PTH116
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
         try:

@@ -36,7 +36,7 @@ class Hadoop:
             raise InvalidError(f"{parts.scheme}://: the URL names no host")
         self._scheme = parts.scheme
         self._host, self._port = parts.hostname, parts.port
-        self.root = unquote(parts.path).rstrip("/")
+        self.root = parts.path.rstrip("/")
         self.url = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{self.root}"
         self._options = {**({"user": unquote(parts.username)} if parts.username else {}), **options}
         try:

@@ -56,7 +56,8 @@ class Ssh:
                 "ssh:// needs sshfs, which is not installed", hint="pip install 'everloop[ssh]'"
             ) from error
         port = f":{parts.port}" if parts.port else ""
-        self.root = unquote(parts.path).rstrip("/")
+        # As it stands: DVC takes no %20 for a blank here.
+        self.root = parts.path.rstrip("/")
         self.url = f"ssh://{parts.hostname}{port}{self.root}"
         self._host = parts.hostname
         self._options = {

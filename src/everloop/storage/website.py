@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import urllib3
 
 from everloop.errors import DeniedError, EverloopError, FailedError, InvalidError, NotFoundError, UnavailableError
-from everloop.storage.bucket import CHUNK_BYTES, is_key
+from everloop.storage.bucket import CHUNK_BYTES, Stored, is_key
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _CONNECT_S = 10.0
@@ -63,6 +63,18 @@ class Website:
 
     def keys(self, prefix: str) -> Iterator[str]:
         raise InvalidError(f"{self.url} is a web server, which cannot list {prefix}")
+
+    def find(self, key: str) -> Iterator[Stored]:
+        try:
+            answer = self._pool.request("HEAD", self._address(key))
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from error
+        if answer.status in (404, 410):
+            return
+        self._check(answer.status, key)
+        length = answer.headers.get("content-length")
+        etag = answer.headers.get("etag")
+        yield Stored(key=key, size_bytes=int(length) if length else None, etag=etag.strip('"') if etag else None)
 
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
         try:

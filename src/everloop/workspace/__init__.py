@@ -5,9 +5,10 @@ Stages and what they make belong to the pipelines.
 
 from everloop.workspace.datastatus import DataStatus
 from everloop.workspace.git import Git
-from everloop.workspace.importing import Imports, UpdateReport
+from everloop.workspace.importing import Imports
 from everloop.workspace.source import Source, open_source
 from everloop.workspace.transfers import Transfers
+from everloop.workspace.update import UpdateReport
 from everloop.workspace.values import (
     AddReport,
     Change,

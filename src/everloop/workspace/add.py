@@ -6,7 +6,7 @@ The data stay where they are; nothing is moved away and copied back. Which paths
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,29 @@ def _as_recorded(workspace: Workspace, paths: Sequence[str], existing: dict[str,
         and objectid.is_legacy(out.content.md5)
         and workspace.change_of(out) is None
     }
+
+
+def add_brought(workspace: Workspace, path: str, bring: Callable[[], Content]) -> AddReport:
+    """Put data under version that are brought somewhere else than into the cache: only when they may lie at the path,
+    and recorded only when all of them have arrived.
+
+    Raises: as `Workspace.add`.
+    """
+    existing = workspace.dvc_files()
+    holder = _holder(path, existing)
+    if holder is not None:
+        raise InvalidError(f"{path} lies inside {holder}, which is under version", hint=f"ever add {path}")
+    if targets.describes_data(path) or path == ".":
+        raise InvalidError(f"{path} cannot be data", hint="name another path: -o PATH")
+    _refuse_made(path, targets.made_by_stages(workspace))
+    _refuse_overlap(path, existing)
+    _refuse_tracked_by_git(workspace.root, [path])
+    content = bring()
+    (workspace.root / path).parent.mkdir(parents=True, exist_ok=True)
+    with workspace.locked(), workspace.claimed(writes=[path]):
+        file, is_new = _record(workspace, path, content, existing)
+        stage(workspace, [file.path] if is_new else [])
+    return AddReport(added=(file,) if is_new else (), unchanged=() if is_new else (file,))
 
 
 def _measured(workspace: Workspace, paths: Sequence[str]) -> dict[str, Content]:
@@ -136,6 +159,10 @@ def _refuse_unfit(workspace: Workspace, path: str, made: dict[str, str], *, is_p
         raise InvalidError(f"{path} describes data; it belongs into Git", hint=f"git add {path}")
     if workspace.dvcignore.ignores_or_parent(path, is_directory=target.is_dir()):
         raise InvalidError(f"{path} is excluded by a .dvcignore file", hint="change the pattern there")
+    _refuse_made(path, made)
+
+
+def _refuse_made(path: str, made: dict[str, str]) -> None:
     for other, maker in made.items():
         if path == other or path.startswith(other + "/") or other.startswith(path + "/"):
             where = "is" if path == other else "lies inside" if path.startswith(other) else "contains"

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from everloop.errors import NotFoundError
-from everloop.workspace.get import local_path
+from everloop.workspace.origin import local_path
 from everloop.workspace.values import Entry
 
 

@@ -34,7 +34,9 @@ def cloud_status(
 ) -> dict[str, CloudChange]:
     """See `Workspace.cloud_status`."""
     found: dict[str, CloudChange] = {}
-    wanted = versions.without_others(workspace, [out for out in outs if out.is_pushed], remote)
+    # What belongs to another repository is there, as with DVC.
+    pushed = [out for out in outs if out.is_pushed and not (out.imported and out.imported.is_repository)]
+    wanted = versions.without_others(workspace, pushed, remote)
     for route in routes(workspace, wanted, remote=remote, jobs=jobs, patience=patience):
         found |= _compare(workspace, route)
     return found

@@ -7,13 +7,16 @@ known or not, stays as it is.
 from __future__ import annotations
 
 import difflib
+import posixpath
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import msgspec
 
 from everloop.errors import InvalidError
 from everloop.workspace import durable, hashing, objectid, recordhash, traitrecord, yamlfile
 from everloop.workspace.cloudentry import read_versions
-from everloop.workspace.values import Content, DvcFile, Out
+from everloop.workspace.values import Content, DvcFile, Imported, Out
 
 # What an entry says of the bytes; all of it goes when they change.
 CONTENT_KEYS = (
@@ -56,8 +59,12 @@ def parse(text: str, path: str, where: str) -> DvcFile:
     entries = data.get("outs") or []
     if not isinstance(entries, list):
         raise InvalidError(f"{where}: outs must be a list, found {type(entries).__name__}")
-    outs = (_read_out(entry, folder, f"{where}: outs[{index}]") for index, entry in enumerate(entries))
-    return DvcFile(path=path, outs=tuple(filter(None, outs)), is_import=bool(data.get("deps")))
+    read = (_read_out(entry, folder, f"{where}: outs[{index}]") for index, entry in enumerate(entries))
+    outs = tuple(filter(None, read))
+    deps = data.get("deps")
+    if deps and len(outs) == 1:
+        outs = (msgspec.structs.replace(outs[0], imported=_read_source(deps, folder)),)
+    return DvcFile(path=path, outs=outs, is_import=bool(deps))
 
 
 def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
@@ -158,6 +165,32 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
         size_bytes=size if isinstance(size, int) else 0,
         n_files=entry.get("nfiles"),
         is_executable=bool(entry.get("isexec", False)),
+    )
+
+
+def _read_source(deps: Any, folder: PurePosixPath) -> Imported | None:
+    """Where an import comes from; None when it is of a kind that cannot be fetched. What is wrong, `update` tells."""
+    dep = deps[0] if isinstance(deps, list) and len(deps) == 1 and isinstance(deps[0], dict) else {}
+    path, repo, options = dep.get("path"), dep.get("repo"), dep.get("fs_config") or {}
+    if not isinstance(path, str) or not isinstance(options, dict) or "version_aware" in options:
+        return None
+    if repo is None:
+        address = path if "://" in path else posixpath.normpath(str(folder / path))
+        mark = dep.get("md5") or dep.get("etag") or dep.get("checksum")
+        known = tuple((str(key), str(value)) for key, value in options.items())
+        return Imported(address=address, options=known, mark=mark)
+    if (
+        not isinstance(repo, dict)
+        or not isinstance(repo.get("url"), str)
+        or not isinstance(repo.get("remote", ""), str)
+    ):
+        return None
+    return Imported(
+        address=repo["url"],
+        is_repository=True,
+        path=path.strip("/"),
+        commit=repo.get("rev_lock") or repo.get("rev"),
+        remote=repo.get("remote"),
     )
 
 

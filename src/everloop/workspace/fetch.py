@@ -16,6 +16,7 @@ import msgspec
 from everloop.errors import EverloopError, NotFoundError
 from everloop.workspace import hashing, parallel, versions
 from everloop.workspace.cache import Incoming
+from everloop.workspace.fetchimports import fetch_imports, files_of, needs_source
 from everloop.workspace.parallel import Patience
 from everloop.workspace.remote_store import RemoteStore
 from everloop.workspace.routes import Journal, Progress, Route, Transfer, present_in_cache, routes
@@ -47,8 +48,20 @@ def fetch(
     for group in versioned:
         versions.fetch(workspace, group, journal, jobs=jobs, patience=patience)
     named = None if any(group.is_asked for group in versioned) else remote
-    for route in routes(workspace, plain, remote=named, jobs=jobs, patience=patience):
+    imported = [out for out in plain if needs_source(out)]
+    others = [out for out in plain if not needs_source(out)]
+    with_address = [out for out in others if out.imported is not None]
+    try:
+        ways = routes(workspace, others, remote=named, jobs=jobs, patience=patience)
+    except NotFoundError:
+        # Without any remote what was imported still comes from its address.
+        if remote is not None or len(with_address) < len(others):
+            raise
+        ways, imported = [], imported + with_address
+    for route in ways:
         _fetch(workspace, route, journal)
+    imported += [out for out in with_address if journal.forgive(out)]
+    fetch_imports(workspace, imported, journal, jobs=jobs)
     return journal.report()
 
 
@@ -58,6 +71,10 @@ def fetch_listings(
     """Fetch only the listings of directories, so that parts of them can be told."""
     journal = Journal(None)
     lacking = [out for out in outs if out.content is not None and not workspace.cache.has(out.content.md5)]
+    for out in filter(needs_source, lacking):
+        with workspace.cache.incoming() as incoming:
+            incoming.add_directory(files_of(workspace, out))
+    lacking = [out for out in lacking if not needs_source(out)]
     for route in routes(workspace, lacking, remote=remote, jobs=None, patience=patience):
         with workspace.cache.incoming() as incoming:
             _take(route.store, {md5: out.path for md5, out in route.directories.items()}, incoming, journal)

@@ -8,29 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
-import msgspec
-
-from everloop.errors import ConflictError, DeniedError, FailedError, InvalidError, NotFoundError, UnavailableError
+from everloop.errors import ConflictError, NotFoundError
 from everloop.workspace import durable, parallel
+from everloop.workspace.configuration import Configuration
+from everloop.workspace.origin import Origin, OriginFile, is_local, local_path, open_origin
 from everloop.workspace.source import Source
 from everloop.workspace.values import Entry
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
 _JOBS = 8
-_CHUNK_BYTES = 1 << 20
-_BUSY = (429, 502, 503, 504)
-
-
-class Download(msgspec.Struct, frozen=True, kw_only=True):
-    """What an HTTP server said of a file: its `ETag` or `Content-MD5` (None when neither), and the bytes that came."""
-
-    checksum: str | None
-    size_bytes: int
 
 
 def get(source: Source, path: str, target: Path, *, force: bool = False, jobs: int = _JOBS) -> int:
@@ -64,11 +51,25 @@ def get(source: Source, path: str, target: Path, *, force: bool = False, jobs: i
     return len(files)
 
 
-def get_address(address: str, target: Path, *, force: bool = False) -> Download | None:
-    """Bring a file from `http(s)://`, or a file or folder of this machine, to a path.
+def get_address(
+    address: str,
+    target: Path,
+    *,
+    force: bool = False,
+    jobs: int | None = None,
+    origin: Origin | None = None,
+) -> dict[str, Any] | None:
+    """Bring what lies at an address to a path: see `open_origin` for the kinds.
+
+    Args:
+        address: Where from.
+        target: Where to; nothing is there before all of it has come.
+        force: Replace what lies there.
+        jobs: How many files to bring at a time; None means what suits the kind.
+        origin: What lies at the address, when it was opened already; None means that the user's remotes are known.
 
     Returns:
-        What the server said; None for a path of this machine.
+        The origin's mark, for a record; None when it has none.
 
     Raises:
         NotFoundError: Nothing is there.
@@ -79,60 +80,32 @@ def get_address(address: str, target: Path, *, force: bool = False) -> Download 
     _refuse_existing(target, force)
     aside = _aside(target)
     try:
-        said = None
-        if is_web(address):
-            said = _download(address, aside)
-        else:
+        mark = None
+        if is_local(address):
             _copy(local_path(address), aside)
+        else:
+            origin = origin or open_origin(address, Configuration(None))
+            _bring_all(origin, aside, jobs or _JOBS)
+            mark = origin.mark()
         _put_in_place(aside, target)
     finally:
         _discard(aside)
-    return said
+    return mark
 
 
-def probe(address: str) -> str | None:
-    """The checksum that an HTTP server names for a file now (`ETag` or `Content-MD5`); None when it names none.
+def _bring_all(origin: Origin, aside: Path, jobs: int) -> None:
+    """Bring all files of an origin to new places."""
 
-    Raises: as `get_address`.
-    """
-    answer = _request("HEAD", address)
-    answer.release_conn()
-    return _checksum(answer)
+    def bring(file: OriginFile) -> None:
+        target = aside / file.name if file.name else aside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written anew by each try.
+        with target.open("wb") as sink:
+            origin.read(file.name, sink.write)
 
-
-def is_web(address: str) -> bool:
-    """Whether it is an address of a web server."""
-    return urlsplit(address).scheme in ("http", "https")
-
-
-def local_path(address: str) -> Path:
-    """The path on this machine that an address means.
-
-    Raises:
-        InvalidError: It is an address of another kind.
-    """
-    if "://" not in address:
-        return Path(address)
-    parts = urlsplit(address)
-    if parts.scheme != "file":
-        raise InvalidError(
-            f"addresses with {parts.scheme}:// are not supported here",
-            hint="supported are paths, file:// and http(s)://",
-        )
-    return Path(unquote(parts.path))
-
-
-def name_of(address: str) -> str:
-    """The name that what lies at an address or path gets here.
-
-    Raises:
-        InvalidError: It ends in no name.
-    """
-    path = unquote(urlsplit(address).path) if is_web(address) else os.fspath(local_path(address))
-    name = Path(os.path.normpath(path)).name
-    if name in {"", ".", ".."}:
-        raise InvalidError(f"{address!r} ends in no name", hint="name the target: -o NAME")
-    return name
+    for answer in parallel.each(bring, origin.files(), jobs=jobs, patience=origin.patience):
+        if answer.error is not None:
+            raise answer.error
 
 
 def _fetch_all(source: Source, path: str, files: list[Entry], aside: Path, jobs: int) -> None:
@@ -187,49 +160,3 @@ def _copy(source: Path, aside: Path) -> None:
         shutil.copytree(source, aside)
     else:
         shutil.copy2(source, aside)
-
-
-def _download(address: str, aside: Path) -> Download:
-    import urllib3
-
-    answer = _request("GET", address)
-    size_bytes = 0
-    with aside.open("xb") as sink:
-        try:
-            for chunk in answer.stream(_CHUNK_BYTES):
-                size_bytes += sink.write(chunk)
-        except urllib3.exceptions.HTTPError as error:
-            raise UnavailableError(f"{address} did not come whole: {error}", hint="try again") from error
-        finally:
-            answer.release_conn()
-    return Download(checksum=_checksum(answer), size_bytes=size_bytes)
-
-
-def _request(method: str, address: str) -> BaseHTTPResponse:
-    import urllib3
-
-    retries = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
-    timeout = urllib3.Timeout(connect=10, read=60)
-    # Without it a server may send other bytes than those of the file.
-    plain = {"Accept-Encoding": "identity"}
-    try:
-        answer = urllib3.request(
-            method, address, headers=plain, retries=retries, timeout=timeout, preload_content=False
-        )
-    except urllib3.exceptions.HTTPError as error:
-        raise UnavailableError(
-            f"{address} does not answer: {error}", hint="check the address and the network"
-        ) from error
-    if answer.status in (404, 410):
-        raise NotFoundError(f"{address} does not exist (the server says {answer.status})")
-    if answer.status in (401, 403):
-        raise DeniedError(f"the server refuses to give {address} (it says {answer.status})")
-    if answer.status >= 500 or answer.status == 429:
-        raise UnavailableError(f"{address}: the server says {answer.status}", hint="try again later")
-    if answer.status != 200:
-        raise FailedError(f"{address}: the server says {answer.status}")
-    return answer
-
-
-def _checksum(answer: BaseHTTPResponse) -> str | None:
-    return answer.headers.get("ETag") or answer.headers.get("Content-MD5")

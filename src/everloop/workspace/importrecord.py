@@ -5,6 +5,7 @@ Leaves bringing the data to `importing.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,16 +47,28 @@ def load(root: Path, file: DvcFile) -> tuple[Out, CommentedMap, CommentedMap]:
             raise InvalidError(f"{file.path}: the key {key!r} of its source is not supported", hint="use dvc")
     if not isinstance(dep.get("path"), str) or (repo is not None and not isinstance(repo.get("url"), str)):
         raise InvalidError(f"{file.path}: its source has no path or no url")
+    fs_config = dep.get("fs_config", {})
+    if not isinstance(fs_config, dict) or "version_aware" in fs_config:
+        raise InvalidError(f"{file.path}: this fs_config is not supported: found {fs_config!r}", hint="use dvc")
     if repo is not None and not isinstance(repo.get("remote", ""), str):
         raise InvalidError(f"{file.path}: a remote with settings of its own is not supported", hint="use dvc")
     return file.outs[0], data, cast("CommentedMap", dep)
 
 
-def fill(data: CommentedMap, content: Content | None) -> None:
-    """Put the content of the out and the hash of the whole in place; None means that the data never came."""
+def fill(data: CommentedMap, content: Content | None, *, has_digest: bool = True) -> None:
+    """Put the content of the out and the hash of the whole in place.
+
+    Args:
+        data: The record.
+        content: None means that the data never came.
+        has_digest: False where nobody has looked at the source yet, so that there is nothing to hash.
+    """
     entry = data["outs"][0]
     fields = content_fields(content) if content is not None else {"hash": "md5"}
     _replace(entry, CONTENT_KEYS, fields)
+    if not has_digest:
+        data.pop("md5", None)
+        return
     md5 = recordhash.digest(data)
     if "md5" in data:
         data["md5"] = md5
@@ -74,6 +87,12 @@ def put(entry: CommentedMap, key: str, value: str, *, after: str) -> None:
         entry[key] = value
     else:
         entry.insert(list(entry).index(after) + 1, key, value)
+
+
+def is_same(dep: Mapping[str, Any], mark: dict[str, Any] | None) -> bool:
+    """Whether the source has the mark that the record says; False when it has none to tell by."""
+    told = {(mark or {}).get(key) for key in ("md5", "etag", "checksum")} - {None}
+    return bool(told) and told <= {dep.get(key) for key in ("md5", "etag", "checksum")}
 
 
 def _replace(entry: CommentedMap, known: tuple[str, ...], fields: dict[str, Any]) -> None:

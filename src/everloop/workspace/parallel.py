@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -71,7 +72,7 @@ def each(
         batch: How many items a thread takes at a time.
         patience: None means the usual one.
     """
-    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+    from concurrent.futures import ThreadPoolExecutor
 
     usual = patience or Patience()
     stopped = threading.Event()
@@ -80,17 +81,20 @@ def each(
         return [_once(work, item, usual, stopped) for item in part]
 
     waiting = iter(items)
-    running: set[Future[list[Done[Item, Result]]]] = set()
+    n_running = 0
+    # To `wait` for the first of many futures would touch all of them each time, which costs as much as a small request.
+    ended: SimpleQueue[Future[list[Done[Item, Result]]]] = SimpleQueue()
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="everloop-transfer")
     try:
         while True:
-            while len(running) < jobs * _WAITING_PER_JOB and (part := list(islice(waiting, batch))):
-                running.add(pool.submit(run, part))
-            if not running:
+            while n_running < jobs * _WAITING_PER_JOB and (part := list(islice(waiting, batch))):
+                pool.submit(run, part).add_done_callback(ended.put)
+                n_running += 1
+            if not n_running:
                 return
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                yield from future.result()
+            future = ended.get()
+            n_running -= 1
+            yield from future.result()
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)

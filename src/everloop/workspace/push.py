@@ -32,7 +32,8 @@ def push(
 ) -> Transfer:
     """Push the outs; see `Workspace.push`."""
     journal = Journal(progress)
-    wanted = [out for out in outs if out.is_pushed]
+    # What belongs to another repository is there, as with DVC.
+    wanted = [out for out in outs if out.is_pushed and not (out.imported and out.imported.is_repository)]
     plain, versioned = versions.split(workspace, wanted, remote)
     for group in versioned:
         _refuse_versioned(workspace, group, journal)

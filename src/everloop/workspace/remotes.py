@@ -188,6 +188,16 @@ def set_default(configuration: Configuration, name: str | None, *, level: Level 
             file.set("core", "remote", name.lower())
 
 
+def below(configuration: Configuration, url: str) -> Remote:
+    """What `remote://NAME/path` means: a remote with the options of NAME, whose URL is the whole place.
+
+    Raises:
+        InvalidError: There is no remote of that name.
+    """
+    known = {remote.name: remote for remote in listed(configuration)}
+    return _dereferenced(Remote(name="", url=url), known, ())
+
+
 def _dereferenced(remote: Remote, known: dict[str, Remote], seen: tuple[str, ...]) -> Remote:
     """Follow `remote://OTHER/path`, DVC's way to put one remote below another one."""
     if options.scheme_of(remote.url) != "remote":
@@ -195,7 +205,8 @@ def _dereferenced(remote: Remote, known: dict[str, Remote], seen: tuple[str, ...
     other_name, _, path = remote.url.removeprefix("remote://").partition("/")
     other = known.get(other_name.lower())
     if other is None or remote.name in seen:
-        raise InvalidError(f"remote {remote.name}: {remote.url} leads to no remote", hint="ever remote list")
+        asked = f"remote {remote.name}: " if remote.name else ""
+        raise InvalidError(f"{asked}{remote.url} leads to no remote", hint="ever remote list")
     base = _dereferenced(other, known, (*seen, remote.name))
     url = f"{base.url.rstrip('/')}/{path}"
     return Remote(name=remote.name, url=url, options={**base.options, **remote.options}, is_default=remote.is_default)

@@ -27,7 +27,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: Where it belongs in the workspace.
         md5: Its id.
-        remote: The remote's name.
+        remote: The remote's name, or where it was imported from.
         reason: Why.
     """
 
@@ -101,6 +101,18 @@ class Journal:
         """One was not."""
         self.failed.append(Failure(path=path, md5=md5, remote=remote, reason=reason))
         self._tell()
+
+    def lost(self, place: str, md5: str, path: str, reason: str) -> None:
+        """One did not come from where it was imported."""
+        self.failed.append(Failure(path=path, md5=md5, remote=place, reason=reason))
+        self._tell()
+
+    def forgive(self, out: Out) -> bool:
+        """Forget the failures of an out, because there is another way to it; whether there were any."""
+        kept = [each for each in self.failed if each.path != out.path and not each.path.startswith(out.path + "/")]
+        is_any = len(kept) < len(self.failed)
+        self.failed = kept
+        return is_any
 
     def report(self) -> Transfer:
         return Transfer(done=self.done, failed=tuple(self.failed))

@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from everloop.errors import NotFoundError
 from everloop.workspace import dvcfile, records, versions
 from everloop.workspace.traits import NONE
-from everloop.workspace.values import Content, Out, Revision
+from everloop.workspace.values import Content, Imported, Out, Revision
 from everloop.workspace.walk import DVC_SUFFIX
 
 if TYPE_CHECKING:
@@ -144,8 +146,18 @@ def _parts(known: list[Out], target: str, read: ReadDirectory) -> list[Out]:
                 is_cached=out.is_cached,
                 is_pushed=out.is_pushed,
                 remote=out.remote,
+                imported=_part_of(out.imported, path),
             )
             for path, md5 in files.items()
             if path == inner or path.startswith(inner + "/")
         ]
     return parts
+
+
+def _part_of(imported: Imported | None, path: str) -> Imported | None:
+    """Where a file of an imported directory comes from."""
+    if imported is None:
+        return None
+    if imported.is_repository:
+        return msgspec.structs.replace(imported, path=f"{imported.path}/{path}".lstrip("/"))
+    return msgspec.structs.replace(imported, address=f"{imported.address.rstrip('/')}/{path}", mark=None)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from everloop.workspace import parallel, walk
+from everloop.workspace import parallel, toremote, walk
 from everloop.workspace.cache import Incoming
+from everloop.workspace.configuration import Configuration
+from everloop.workspace.dvcfile import content_fields
+from everloop.workspace.get import get_address
 from everloop.workspace.objectid import is_legacy
+from everloop.workspace.origin import Origin, open_origin
+from everloop.workspace.remote_store import RemoteStore
 from everloop.workspace.source import Source
 from everloop.workspace.values import Content, Entry
 
@@ -17,7 +24,43 @@ if TYPE_CHECKING:
 _JOBS = 8
 
 
-def take_from(workspace: Workspace, source: Source, path: str) -> Content:
+def origin_of(workspace: Workspace, address: str, fs_config: Mapping[str, str] | None = None) -> Origin:
+    """What lies at an address, as the workspace's configuration and `.dvcignore` have it; see `open_origin`."""
+    configuration = Configuration(workspace.layout.dvc_dir)
+    return open_origin(address, configuration, fs_config=fs_config, ignore=workspace.dvcignore)
+
+
+def take_address(
+    workspace: Workspace, origin: Origin, *, download: bool, store: RemoteStore | None = None, jobs: int | None = None
+) -> tuple[Content | None, dict[str, Any]]:
+    """Take what lies at an address into the cache; also what a record says of the address.
+
+    Args:
+        workspace: Whose cache.
+        origin: The address.
+        download: False takes nothing; the content is None then.
+        store: A remote that gets the bytes instead of the cache.
+        jobs: How many files at a time; None means what suits the kind.
+
+    Raises: as `Origin.read`.
+    """
+    content = None
+    if store is not None:
+        content = toremote.send(workspace, origin, store, jobs=jobs)
+    elif download:
+        workspace.layout.scratch_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="import-", dir=workspace.layout.scratch_dir) as folder:
+            aside = Path(folder) / "data"
+            get_address(origin.address, aside, origin=origin, jobs=jobs)
+            content = take_files(workspace, aside)
+    mark = origin.mark()
+    if mark is None:
+        fields = content_fields(content or toremote.measure(origin, jobs=jobs or _JOBS))
+        mark = {key: value for key, value in fields.items() if key != "isexec"}
+    return content, mark
+
+
+def take_from(workspace: Workspace, source: Source, path: str, *, jobs: int | None = None) -> Content:
     """Take a file or folder of another repository into the cache; what is there already is not brought again.
 
     Raises:
@@ -32,7 +75,7 @@ def take_from(workspace: Workspace, source: Source, path: str) -> Content:
         missing = sorted({md5 for md5 in hashes.values() if not workspace.cache.has(md5)})
         wanted = [(md5, incoming.reserve()) for md5 in missing]
         hashes |= {entry.path: _plain(source, entry, incoming) for entry in files if entry.path not in hashes}
-        for answer in parallel.each(lambda pair: source.fetch_object(*pair), wanted, jobs=_JOBS):
+        for answer in parallel.each(lambda pair: source.fetch_object(*pair), wanted, jobs=jobs or _JOBS):
             if answer.error is not None:
                 raise answer.error
             md5, aside = answer.item

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from everloop.errors import NotFoundError
+from everloop.errors import EverloopError, NotFoundError
 from everloop.workspace import cloudstatus, runcache, selection
 from everloop.workspace import fetch as fetch_verb
 from everloop.workspace import push as push_verb
 from everloop.workspace.cloudstatus import CloudChange
+from everloop.workspace.fetchimports import bring_unrecorded
 from everloop.workspace.parallel import Patience
 from everloop.workspace.routes import Failure, Progress, Transfer, listing, open_store
 from everloop.workspace.values import CheckoutReport, Out, Revision
@@ -157,6 +158,8 @@ class Transfers:
             glob=glob,
             run_cache=run_cache,
         )
+        here, failed = self._with_unrecorded(here, jobs)
+        report = msgspec.structs.replace(report, failed=(*report.failed, *failed))
         complete = [out for out in here if not _touches(out, report.failed) and self._may_be_here(out)]
         return Pull(fetched=report, checkout=self._workspace.restore(complete, force=force))
 
@@ -179,6 +182,21 @@ class Transfers:
 
         outs, _ = self._meant(targets, read, revisions, recursive=recursive, glob=glob)
         return cloudstatus.cloud_status(self._workspace, outs, remote=remote, jobs=jobs, patience=self._patience)
+
+    def _with_unrecorded(self, outs: list[Out], jobs: int | None) -> tuple[list[Out], list[Failure]]:
+        """The outs, those that were imported without their data now with them; and those whose data did not come."""
+        found: list[Out] = []
+        failed: list[Failure] = []
+        for out in outs:
+            if out.imported is None or out.content is not None:
+                found.append(out)
+                continue
+            try:
+                found.append(bring_unrecorded(self._workspace, out, jobs=jobs))
+            except EverloopError as error:
+                place = out.imported.address
+                failed.append(Failure(path=out.path, md5="", remote=place, reason=error.message))
+        return found, failed
 
     def _may_be_here(self, out: Out) -> bool:
         """Not so for data that are never pushed and were made on another machine."""

@@ -51,6 +51,28 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     ids: dict[str, str | None]
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where data were imported from.
+
+    Attributes:
+        address: Of a repository, or of the data; a relative path is meant from the workspace.
+        is_repository: `path`, `commit` and `remote` belong to it.
+        path: Inside of the repository.
+        commit: The one that is recorded, else the revision that was asked for.
+        remote: The name of the repository's remote that has its data.
+        options: Of the address: `((name, value), ...)`.
+        mark: What the server, or the hash, said of the address.
+    """
+
+    address: str
+    is_repository: bool = False
+    path: str = ""
+    commit: str | None = None
+    remote: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    mark: str | None = None
+
+
 class Out(msgspec.Struct, frozen=True, kw_only=True):
     """A path under version.
 
@@ -63,6 +85,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
         traits: What a directory has besides bytes; None when nothing is recorded.
         versions: Where cloud-versioned remotes have its files.
         kind: `metrics` or `plots`, as the stage that makes it says; "" for everything else.
+        imported: Where they come from, when they were imported.
     """
 
     path: str
@@ -73,6 +96,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
     traits: Traits | None = None
     versions: tuple[Version, ...] = ()
     kind: str = ""
+    imported: Imported | None = None
 
 
 class DvcFile(msgspec.Struct, frozen=True, kw_only=True):

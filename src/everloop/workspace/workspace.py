@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError
-from everloop.workspace import datastatus, initialise, listing, routes, selection
+from everloop.workspace import datastatus, initialise, listing, routes, selection, toremote
 from everloop.workspace import diff as diff_verb
 from everloop.workspace import gc as gc_verb
 from everloop.workspace import install as install_verb
@@ -38,6 +38,7 @@ from everloop.workspace.install import InstallReport
 from everloop.workspace.migrate import MigrateReport
 from everloop.workspace.protect import unprotect
 from everloop.workspace.source import Source, open_source
+from everloop.workspace.take import origin_of
 from everloop.workspace.transfers import Transfers
 from everloop.workspace.undo import UndoReport
 from everloop.workspace.values import (
@@ -153,6 +154,36 @@ class Workspace(WorkingTree):
         if recursive:
             paths = targets_of.taken_apart(self, paths)
         return add(self, paths, commit=commit, relink=relink)
+
+    def add_to_remote(
+        self,
+        source: str,
+        path: str | os.PathLike[str],
+        *,
+        remote: str | None = None,
+        jobs: int | None = None,
+        force: bool = False,
+    ) -> AddReport:
+        """Put data under version whose bytes go straight to a remote, past the cache; what lies at `path` stays.
+
+        Args:
+            source: A path, or an address: see `open_origin`.
+            path: Where the data belong; `pull` puts them there.
+            remote: Its name; None means the default one.
+            jobs: How many files to bring at a time.
+            force: Also when something else than the source lies at `path`.
+
+        Raises:
+            NotFoundError: Nothing is at the source, or there is no such remote.
+            InvalidError: The path cannot be data, or overlaps other data.
+            ConflictError: Git tracks it, or something lies there.
+        """
+        place = self.relative(path)
+        target = self.root / place
+        if not force and os.path.lexists(target) and not (Path(source).exists() and target.samefile(source)):
+            raise ConflictError(f"{place} exists already", hint="name another path, or record it all the same: --force")
+        store = routes.open_store(self, remote, jobs=jobs)
+        return toremote.add(self, origin_of(self, source), place, store, jobs=jobs)
 
     def remove(self, targets: Iterable[str | os.PathLike[str]], *, outs: bool = False) -> list[DvcFile]:
         """Take data out of version: remove their `.dvc` files and `.gitignore` entries.
