@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +13,10 @@ from everloop.cli.output import emit, hint, json_option, say
 from everloop.errors import FailedError
 from everloop.pipelines import data_targets
 from everloop.workspace import Revision, Workspace
-from everloop.workspace.routes import Transfer
-from everloop.workspace.transfers import Transfers
+
+if TYPE_CHECKING:
+    from everloop.workspace.routes import Transfer
+    from everloop.workspace.transfers import Transfers
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SHOWN_FAILURES = 10
@@ -124,6 +126,9 @@ def show_cloud_status(targets: tuple[str, ...], *, quiet: bool, as_json: bool, w
 
 
 def _transfers(workspace: Workspace) -> Transfers:
+    # Here, because `ever status` reads its words as these commands do, and mostly asks no remote.
+    from everloop.workspace.transfers import Transfers
+
     return Transfers(workspace, progress=_show_progress if sys.stderr.isatty() else None)
 
 

@@ -11,7 +11,6 @@ import click
 from everloop.cli.opening import open_workspace
 from everloop.cli.output import emit, hint, json_option, say
 from everloop.cli.remotes import show_cloud_status, transfer_options
-from everloop.cli.sources import target_of
 from everloop.pipelines import data_targets
 from everloop.pipelines import status as status_of_all
 from everloop.workspace import AddReport, CheckoutReport, Content, Workspace
@@ -70,6 +69,8 @@ def add(
     if to_remote:
         if len(targets) != 1 or glob or recursive or no_commit:
             raise click.UsageError("--to-remote takes one target, without --glob, --recursive and --no-commit")
+        from everloop.cli.sources import target_of
+
         target = target_of(out, targets[0])
         workspace = Workspace.open(target.parent)
         report = workspace.add_to_remote(targets[0], target, remote=remote, jobs=remote_jobs, force=force)

@@ -6,7 +6,6 @@ known or not, stays as it is.
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.plaintext import nearest
 from everloop.workspace import durable, hashing, objectid, recordhash, traitrecord, yamlfile
 from everloop.workspace.cloudentry import read_versions
 from everloop.workspace.values import Content, DvcFile, Imported, Out
@@ -116,8 +116,8 @@ def strangers(root: Path, path: str) -> list[str]:
 
 
 def _unknown(key: Any, known: set[str]) -> str:
-    close = difflib.get_close_matches(str(key), known, n=1)
-    return f"{key} (do you mean {close[0]}?)" if close else str(key)
+    close = nearest(str(key), known)
+    return f"{key} (do you mean {close}?)" if close else str(key)
 
 
 def _is_outside(path: str) -> bool:

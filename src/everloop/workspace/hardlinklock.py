@@ -8,8 +8,6 @@ machine that is dead counts no more.
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,9 +47,9 @@ def acquire(path: Path, *, patience_s: float) -> HardlinkLock:
         ConflictError: Another process held it for that long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    number = secrets.randbits(128)
+    number = int.from_bytes(os.urandom(16))
     claim = _claim_of(path, number)
-    said = _SEPARATOR.join((str(path), socket.gethostname(), str(os.getpid()), str(number)))
+    said = _SEPARATOR.join((str(path), os.uname().nodename, str(os.getpid()), str(number)))
     claim.write_text(said)
     until = time.time() + _LIFETIME_S
     os.utime(claim, (until, until))
@@ -98,7 +96,7 @@ def _break_if_stale(path: Path) -> bool:
     # The usual lock leaves its file, with a process id or nothing in it; DVC would wait for it forever.
     is_left = is_old and (not said.strip() or _is_dead(said.strip()))
     parts = said.split(_SEPARATOR)
-    is_ours = len(parts) == 4 and parts[1] == socket.gethostname() and parts[3].isdecimal()
+    is_ours = len(parts) == 4 and parts[1] == os.uname().nodename and parts[3].isdecimal()
     is_stale = is_ours and _is_dead(parts[2])
     if not (is_left or is_stale):
         return False

@@ -1,6 +1,7 @@
 """A project's folder on disk, with its data under version: the room's front, one method a verb.
 
-Leaves stages, params and metrics to the pipelines, Git itself to `git.py`, and the folder itself to `workingtree.py`.
+Each verb's module is loaded when it is called: all of them together take as long as a small command. Leaves stages,
+params and metrics to the pipelines, Git itself to `git.py`, and the folder itself to `workingtree.py`.
 """
 
 from __future__ import annotations
@@ -15,32 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError
-from everloop.workspace import datastatus, initialise, listing, routes, selection, toremote
-from everloop.workspace import diff as diff_verb
-from everloop.workspace import gc as gc_verb
-from everloop.workspace import install as install_verb
-from everloop.workspace import migrate as migrate_verb
-from everloop.workspace import move as move_verb
-from everloop.workspace import relink as relink_verb
-from everloop.workspace import remove as remove_verb
 from everloop.workspace import status as status_verb
-from everloop.workspace import targets as targets_of
-from everloop.workspace import undo as undo_verb
-from everloop.workspace import verify as verify_verb
-from everloop.workspace.add import add
-from everloop.workspace.checkout import restore
-from everloop.workspace.configuration import Configuration
-from everloop.workspace.datastatus import DataStatus
-from everloop.workspace.gc import Cloud, GcReport, Scope
 from everloop.workspace.git import Git
-from everloop.workspace.importing import Imports
-from everloop.workspace.install import InstallReport
-from everloop.workspace.migrate import MigrateReport
-from everloop.workspace.protect import unprotect
-from everloop.workspace.source import Source, open_source
-from everloop.workspace.take import origin_of
-from everloop.workspace.transfers import Transfers
-from everloop.workspace.undo import UndoReport
 from everloop.workspace.values import (
     AddReport,
     Change,
@@ -51,14 +28,23 @@ from everloop.workspace.values import (
     Layout,
     Out,
 )
-from everloop.workspace.verify import Progress, VerifyReport
 from everloop.workspace.workingtree import WorkingTree
 
 if TYPE_CHECKING:
     from everloop.workspace.checkignore import IgnoreMatch
+    from everloop.workspace.configuration import Configuration
+    from everloop.workspace.datastatus import DataStatus
     from everloop.workspace.destroy import Destruction
     from everloop.workspace.doctor import Finding
+    from everloop.workspace.gc import Cloud, GcReport, Scope
+    from everloop.workspace.importing import Imports
+    from everloop.workspace.install import InstallReport
+    from everloop.workspace.migrate import MigrateReport
     from everloop.workspace.rowreport import FileRows
+    from everloop.workspace.source import Source
+    from everloop.workspace.transfers import Transfers
+    from everloop.workspace.undo import UndoReport
+    from everloop.workspace.verify import Progress, VerifyReport
 
 
 class Workspace(WorkingTree):
@@ -85,6 +71,8 @@ class Workspace(WorkingTree):
             ConflictError: It is a workspace already.
             InvalidError: `subdir` without a Git repository, or together with `scm=False`.
         """
+        from everloop.workspace import initialise
+
         root = Path(path).absolute()
         layout = Layout(root=root)
         there = next(folder for folder in (root, *root.parents) if folder.is_dir())
@@ -102,16 +90,22 @@ class Workspace(WorkingTree):
     @cached_property
     def transfers(self) -> Transfers:
         """The way to the remotes: `push`, `fetch`, `pull`, `status`."""
+        from everloop.workspace.transfers import Transfers
+
         return Transfers(self)
 
     @property
     def configuration(self) -> Configuration:
         """DVC's configuration, all levels: `settings`, `get`, `set`, `unset`; `everloop.workspace.remotes` takes it."""
+        from everloop.workspace.configuration import Configuration
+
         return Configuration(self.layout.dvc_dir)
 
     @property
     def imports(self) -> Imports:
         """Data that come from elsewhere: `repository`, `address`, `update`."""
+        from everloop.workspace.importing import Imports
+
         return Imports(self)
 
     def add(
@@ -144,6 +138,9 @@ class Workspace(WorkingTree):
             InvalidError: A target cannot be kept, overlaps another one, or is made by a stage.
             ConflictError: Git tracks it, it changed while it was read, or another process changes the workspace.
         """
+        from everloop.workspace import targets as targets_of
+        from everloop.workspace.add import add
+
         if out is not None:
             (source,) = targets
             paths = [targets_of.bring(self, self.root / source, self.relative(out), force=force)]
@@ -178,6 +175,9 @@ class Workspace(WorkingTree):
             InvalidError: The path cannot be data, or overlaps other data.
             ConflictError: Git tracks it, or something lies there.
         """
+        from everloop.workspace import routes, toremote
+        from everloop.workspace.take import origin_of
+
         place = self.relative(path)
         target = self.root / place
         if not force and os.path.lexists(target) and not (Path(source).exists() and target.samefile(source)):
@@ -195,6 +195,8 @@ class Workspace(WorkingTree):
         Raises:
             NotFoundError: A target is not under version by a `.dvc` file.
         """
+        from everloop.workspace import remove as remove_verb
+
         return remove_verb.remove(self, [self.relative(target) for target in targets], outs=outs)
 
     def move(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> DvcFile:
@@ -209,6 +211,8 @@ class Workspace(WorkingTree):
             InvalidError: It is made by a stage, or the target would overlap other data.
             ConflictError: Something lies at the target.
         """
+        from everloop.workspace import move as move_verb
+
         return move_verb.move(self, self.relative(source), self.relative(target))
 
     def gc(
@@ -233,6 +237,8 @@ class Workspace(WorkingTree):
             InvalidError: The scope names nothing, or a record in it cannot be read.
             ConflictError: A listing is missing.
         """
+        from everloop.workspace import gc as gc_verb
+
         return gc_verb.gc(self, scope, cloud=cloud, dry=dry, allow_missing=allow_missing, skip_failed=skip_failed)
 
     def migrate(self, *, records: bool = False, dry: bool = False) -> MigrateReport:
@@ -245,6 +251,8 @@ class Workspace(WorkingTree):
         Raises:
             InvalidError: A file is malformed.
         """
+        from everloop.workspace import migrate as migrate_verb
+
         return migrate_verb.migrate(self, records=records, dry=dry)
 
     def destroy(self) -> Destruction:
@@ -267,6 +275,8 @@ class Workspace(WorkingTree):
             NotFoundError: The trash is empty, or bytes are gone from the cache.
             ConflictError: A file was changed since.
         """
+        from everloop.workspace import undo as undo_verb
+
         return undo_verb.undo(self)
 
     def verify(
@@ -290,6 +300,9 @@ class Workspace(WorkingTree):
         Raises:
             NotFoundError: There is no such remote.
         """
+        from everloop.workspace import routes
+        from everloop.workspace import verify as verify_verb
+
         store = routes.open_store(self, remote, jobs=jobs) if cloud or fetch else None
         if cloud and store is not None:
             return verify_verb.verify_remote(self, store, progress=progress)
@@ -306,6 +319,8 @@ class Workspace(WorkingTree):
             InvalidError: There is no Git repository.
             ConflictError: Somebody else's hook is there.
         """
+        from everloop.workspace import install as install_verb
+
         return install_verb.install(self, hooks=hooks, use_pre_commit_tool=use_pre_commit_tool)
 
     def status(self, paths: Collection[str] | None = None) -> dict[str, dict[str, Change]]:
@@ -335,6 +350,8 @@ class Workspace(WorkingTree):
             NotFoundError: There is no such revision, or a target is under version on neither side.
             InvalidError: A file is malformed or uses something that is not supported.
         """
+        from everloop.workspace import diff as diff_verb
+
         wanted = None if targets is None else [self.relative(target) for target in targets]
         return diff_verb.diff(self, before, after, wanted)
 
@@ -394,6 +411,8 @@ class Workspace(WorkingTree):
             InvalidError: A file is malformed or uses something that is not supported.
             NotFoundError: The remote is asked for, and there is none.
         """
+        from everloop.workspace import datastatus
+
         wanted = [self.relative(target) for target in targets]
         return datastatus.data_status(
             self,
@@ -457,6 +476,8 @@ class Workspace(WorkingTree):
             NotFoundError: The revision has no such file, or the bytes are neither in the cache nor in the remote.
             InvalidError: It is a folder.
         """
+        from everloop.workspace.source import open_source
+
         relative = self.relative(path)
         if rev is None and (self.root / relative).is_file():
             return (self.root / relative).open("rb")
@@ -477,6 +498,8 @@ class Workspace(WorkingTree):
         Raises:
             NotFoundError: Nothing is there, or there is no such revision.
         """
+        from everloop.workspace import listing
+
         with self.source(rev) as source:
             return listing.list_entries(
                 source, self._inner(path), recursive=recursive, dvc_only=dvc_only, max_depth=max_depth
@@ -489,6 +512,8 @@ class Workspace(WorkingTree):
 
         Raises: as `entries`.
         """
+        from everloop.workspace import listing
+
         with self.source(rev) as source:
             return listing.usage(source, self._inner(path), summarise=summarise)
 
@@ -497,6 +522,8 @@ class Workspace(WorkingTree):
 
         Raises: from its `with`, as `open_source`.
         """
+        from everloop.workspace.source import open_source
+
         return open_source(str(self.root), rev, caches=[self.cache])
 
     def check_ignore(self, path: str | os.PathLike[str]) -> tuple[IgnoreMatch, ...]:
@@ -516,6 +543,8 @@ class Workspace(WorkingTree):
 
         Raises: as `checkout`.
         """
+        from everloop.workspace.checkout import restore
+
         listed = list(outs)
         with self.locked(), self.claimed(writes=[out.path for out in listed]):
             return restore(self, listed, force=force)
@@ -523,6 +552,8 @@ class Workspace(WorkingTree):
     def _meant(
         self, rev: str | None, targets: Iterable[str | os.PathLike[str]] | None, *, recursive: bool
     ) -> list[Out]:
+        from everloop.workspace import selection
+
         def read(out: Out) -> dict[str, str]:
             assert out.content is not None
             return self.cache.read_directory(out.content.md5)
@@ -535,6 +566,8 @@ class Workspace(WorkingTree):
         return selection.select(outs, paths, read, recursive=recursive)
 
     def _relink(self, outs: Iterable[Out]) -> list[str]:
+        from everloop.workspace import relink as relink_verb
+
         data = {out.path: out.content for out in outs if out.content is not None and out.is_cached}
         with self.locked(), self.claimed(writes=data):
             changed = relink_verb.relink(self, data)
@@ -557,6 +590,8 @@ class Workspace(WorkingTree):
 
     def unprotect(self, path: str) -> None:
         """Turn links to cache objects (`cache.type` hardlink, symlink) into files of their own that can be written."""
+        from everloop.workspace.protect import unprotect
+
         unprotect(self.root / path, self.layout.scratch_dir, self.cache)
 
     def commit(self, paths: Iterable[str], *, relink: bool = True) -> dict[str, Content]:
@@ -568,6 +603,8 @@ class Workspace(WorkingTree):
 
         Raises: as `add`.
         """
+        from everloop.workspace import relink as relink_verb
+
         with self.locked():
             with self.cache.incoming(may_link=relink) as incoming:
                 kept = {path: self.contents.keep(path, incoming) for path in paths}
