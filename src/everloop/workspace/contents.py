@@ -15,8 +15,9 @@ from pathlib import Path
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import hashing, objectid, slices, widewalk
-from everloop.workspace.cache import Cache, Incoming, Source
+from everloop.workspace.cache import Cache
 from everloop.workspace.ignore import IgnoreRules
+from everloop.workspace.incoming import Incoming, Source
 from everloop.workspace.state import Listing, State
 from everloop.workspace.traits import NONE, Seen, Traits
 from everloop.workspace.values import Content

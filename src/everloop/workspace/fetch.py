@@ -15,8 +15,8 @@ import msgspec
 
 from everloop.errors import EverloopError, NotFoundError
 from everloop.workspace import hashing, parallel, versions
-from everloop.workspace.cache import Incoming
 from everloop.workspace.fetchimports import fetch_imports, files_of, needs_source
+from everloop.workspace.incoming import Incoming
 from everloop.workspace.parallel import Patience
 from everloop.workspace.remote_store import RemoteStore
 from everloop.workspace.routes import Journal, Progress, Route, Transfer, present_in_cache, routes

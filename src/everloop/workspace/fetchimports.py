@@ -15,7 +15,7 @@ import msgspec
 
 from everloop.errors import EverloopError, FailedError
 from everloop.workspace import hashing, importrecord, parallel
-from everloop.workspace.cache import Incoming
+from everloop.workspace.incoming import Incoming
 from everloop.workspace.routes import Journal
 from everloop.workspace.source import Source, open_source
 from everloop.workspace.take import origin_of, take_address, take_from

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from everloop.workspace import hashing, objectid
-from everloop.workspace.cache import Incoming
 from everloop.workspace.contents import Contents, Held
+from everloop.workspace.incoming import Incoming
 from everloop.workspace.state import Listing
 from everloop.workspace.values import Content
 

@@ -18,7 +18,8 @@ import msgspec
 from everloop.errors import ConflictError, EverloopError, NotFoundError
 from everloop.workspace import durable, dvcfile, hashing, importrecord, inventory, links, objectid, slices, yamlfile
 from everloop.workspace.autostage import stage
-from everloop.workspace.cache import Cache, Incoming, corrupt
+from everloop.workspace.cache import Cache, corrupt
+from everloop.workspace.incoming import Incoming
 from everloop.workspace.values import Content, DvcFile, Out
 
 if TYPE_CHECKING:

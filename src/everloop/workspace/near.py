@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from everloop.storage.bucket import Bucket
 from everloop.storage.folder import Folder
-from everloop.workspace.cache import Cache, Incoming
+from everloop.workspace.cache import Cache
+from everloop.workspace.incoming import Incoming
 
 # What arrived is told after so many objects.
 _TOLD_OBJECTS = 1 << 13

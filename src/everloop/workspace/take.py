@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everloop.workspace import parallel, toremote, walk
-from everloop.workspace.cache import Incoming
 from everloop.workspace.configuration import Configuration
 from everloop.workspace.dvcfile import content_fields
 from everloop.workspace.get import get_address
+from everloop.workspace.incoming import Incoming
 from everloop.workspace.objectid import is_legacy
 from everloop.workspace.origin import Origin, open_origin
 from everloop.workspace.remote_store import RemoteStore

@@ -23,7 +23,7 @@ from everloop.workspace.values import Out
 
 if TYPE_CHECKING:
     from everloop.storage.bucket import VersionedBucket
-    from everloop.workspace.cache import Incoming
+    from everloop.workspace.incoming import Incoming
     from everloop.workspace.routes import Journal
     from everloop.workspace.workspace import Workspace
 
