@@ -35,9 +35,9 @@ def test_every_call_on_the_page_is_there(call: str) -> None:
         except ImportError:
             assert hasattr(importlib.import_module(module), name)
         return
-    known = vars(everloop.workspace)
-    assert not rest or hasattr(known[first], rest)
-    assert first in known
+    found = getattr(everloop.workspace, first)
+    assert not rest or hasattr(found, rest)
+    assert first in everloop.workspace.__all__
 
 
 def test_every_command_of_a_workspace_is_on_the_page() -> None:
