@@ -39,7 +39,7 @@ def ever(*words: str) -> Result:
         (("import-url", "-r", "store", "a"), "goes with --to-remote"),
         (("import", "--no-exec", "--no-download", "a", "b"), "exclude each other"),
         (("update", "--to-remote", "--no-download"), "brings the bytes"),
-        (("get-url", "s3://b/a", "--fs-config", "region"), "takes KEY=VALUE"),
+        (("get-url", "s3://b/a", "--fs-config", "region"), "expected NAME=VALUE"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
 )
