@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -95,3 +96,35 @@ def test_failure_of_the_writing_thread_is_raised(tmp_path: Path) -> None:
 def test_name_that_is_no_utf8_comes_back() -> None:
     files = {"a\udcff": "a" * 32}
     assert hashing.decode_directory(hashing.encode_directory(files), "it") == files
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
+    """So large that the disk is asked to write on the way; it takes no room."""
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    return path
+
+
+def copied(huge: Path) -> str:
+    source, target = os.open(huge, os.O_RDONLY), os.open(huge.with_name("copy"), os.O_WRONLY | os.O_CREAT)
+    try:
+        return hashing.md5_of_copy(source, target, huge.stat().st_size, is_flushed=True)
+    finally:
+        os.close(source)
+        os.close(target)
+
+
+def test_file_that_is_flushed_on_the_way_is_copied_whole(huge: Path) -> None:
+    assert copied(huge) == hashlib.md5(huge.read_bytes()).hexdigest()
+    assert huge.with_name("copy").read_bytes() == huge.read_bytes()
+
+
+def test_disk_that_fails_on_the_way_is_told(huge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        copied(huge)

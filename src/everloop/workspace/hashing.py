@@ -12,9 +12,10 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from json.encoder import encode_basestring_ascii
 from queue import SimpleQueue
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 import msgspec
 
@@ -29,6 +30,9 @@ _FIRST_BYTES = 1 << 16
 # From here on, writing in a second thread while this one hashes is worth a thread.
 _LARGE_BYTES = 8 << 20
 _MOST_WAITING = 8
+# From here on the disk takes longer than a flush now and then.
+_FLUSHED_BYTES = 64 << 20
+_FLUSH_PAUSE_S = 0.05
 _PIECE_ENTRIES = 4096
 _MD5_HEX = 32
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -110,7 +114,7 @@ def md5_of_descriptor(descriptor: int, like: str = "") -> str:
     return hasher.hexdigest()
 
 
-def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "") -> str:
+def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "", *, is_flushed: bool = False) -> str:
     """Copy a file from one descriptor to another, and give the MD5, in hex, of exactly the bytes that were written.
 
     Args:
@@ -118,6 +122,7 @@ def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "") -> st
         target: Open for writing.
         size_bytes: About how long the file is: a large one is written by a second thread while this one hashes.
         like: Gives an id of the kind of this one instead.
+        is_flushed: Whoever calls waits for the disk in the end, so that a large file is better flushed on the way.
     """
     hasher = digest(like)
     if size_bytes < _LARGE_BYTES:
@@ -125,35 +130,84 @@ def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "") -> st
             hasher.update(chunk)
             write_all(target, chunk)
         return hasher.hexdigest()
-    written: SimpleQueue[bytes | BaseException] = SimpleQueue()
-    room = threading.Semaphore(_MOST_WAITING)
-    stopped = threading.Event()
+    copied = _Copying(source, target)
+    with copied, _flushing(target) if is_flushed and size_bytes >= _FLUSHED_BYTES else nullcontext():
+        for piece in copied:
+            hasher.update(piece)
+    return hasher.hexdigest()
 
-    def copy() -> None:
+
+class _Copying:
+    """Copies in a thread of its own; whoever iterates gets the chunks that were written, a few behind.
+
+    Raises, from iterating: what reading or writing raised.
+    """
+
+    def __init__(self, source: int, target: int) -> None:
+        self._source = source
+        self._target = target
+        self._written: SimpleQueue[bytes | BaseException] = SimpleQueue()
+        self._room = threading.Semaphore(_MOST_WAITING)
+        self._is_stopped = threading.Event()
+        self._writer = threading.Thread(target=self._copy, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._writer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_stopped.set()
+        self._room.release()
+        self._writer.join()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not isinstance(piece := self._written.get(), BaseException):
+            if not piece:
+                return
+            yield piece
+            self._room.release()
+        raise piece
+
+    def _copy(self) -> None:
         try:
-            while not stopped.is_set():
-                room.acquire()
-                chunk = os.read(source, CHUNK_BYTES)
-                write_all(target, chunk)
-                written.put(chunk)
+            while not self._is_stopped.is_set():
+                self._room.acquire()
+                chunk = os.read(self._source, CHUNK_BYTES)
+                write_all(self._target, chunk)
+                self._written.put(chunk)
                 if not chunk:
                     return
         except BaseException as failure:  # noqa: BLE001  it is raised again, in the thread that called
-            written.put(failure)
+            self._written.put(failure)
 
-    writer = threading.Thread(target=copy, daemon=True)
-    writer.start()
+
+@contextmanager
+def _flushing(descriptor: int) -> Iterator[None]:
+    """Let the disk write while the block goes on; that all of it is there is not promised.
+
+    Raises:
+        OSError: The disk failed. The system tells it once, so nobody after this one would hear of it.
+    """
+    is_over = threading.Event()
+    failures: list[OSError] = []
+
+    def flush() -> None:
+        try:
+            while not is_over.is_set():
+                os.fsync(descriptor)
+                is_over.wait(_FLUSH_PAUSE_S)
+        except OSError as failure:
+            failures.append(failure)
+
+    flusher = threading.Thread(target=flush, daemon=True)
+    flusher.start()
     try:
-        while not isinstance(piece := written.get(), BaseException):
-            if not piece:
-                return hasher.hexdigest()
-            hasher.update(piece)
-            room.release()
-        raise piece
+        yield
     finally:
-        stopped.set()
-        room.release()
-        writer.join()
+        is_over.set()
+        flusher.join()
+    for failure in failures:
+        raise failure
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:

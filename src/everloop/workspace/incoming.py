@@ -216,7 +216,7 @@ class Incoming:
             aside = self._next_name()
             target = os.open(aside, _WRITE_NEW, _READ_ONLY)
             try:
-                md5 = hashing.md5_of_copy(descriptor, target, before[2])
+                md5 = hashing.md5_of_copy(descriptor, target, before[2], is_flushed=True)
             finally:
                 os.close(target)
             _require_same(path, identity(os.fstat(descriptor)), before)
@@ -250,7 +250,7 @@ class Incoming:
         aside = self._next_name()
         target = os.open(aside, _WRITE_NEW, _READ_ONLY)
         try:
-            is_whole = hashing.md5_of_copy(source, target, size_bytes) == md5.removesuffix(".dir")
+            is_whole = hashing.md5_of_copy(source, target, size_bytes, is_flushed=True) == md5.removesuffix(".dir")
         except BaseException:
             os.unlink(aside)  # noqa: PTH108
             raise
