@@ -193,9 +193,10 @@ def _flushing(descriptor: int) -> Iterator[None]:
 
     def flush() -> None:
         try:
-            while not is_over.is_set():
+            while True:
                 os.fsync(descriptor)
-                is_over.wait(_FLUSH_PAUSE_S)
+                if is_over.wait(_FLUSH_PAUSE_S):
+                    return
         except OSError as failure:
             failures.append(failure)
 
