@@ -42,7 +42,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(tool: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    home = environment(folder.parent / "home")
+    # So wide that DVC folds no line, however long the paths here are.
+    home = environment(folder.parent / "home") | {"COLUMNS": "1000"}
     return subprocess.run([str(tool), *words], cwd=folder, env=home, capture_output=True, text=True, check=False)
 
 
