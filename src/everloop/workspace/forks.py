@@ -57,6 +57,8 @@ def each(work: Callable[[int], list[Any]], n_slices: int, n_processes: int) -> l
     os.close(giver)
     parent = os.getpid()
     children: dict[int, int] = {}
+    # Ctrl-C between a fork and the child's first line would send the child down the parent's way.
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         # What is alive now would be walked by each child's collector, and so copied.
         gc.freeze()
@@ -67,8 +69,10 @@ def each(work: Callable[[int], list[Any]], n_slices: int, n_processes: int) -> l
                 _serve(work, numbers, writer, parent)
             os.close(writer)
             children[reader] = child
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         return _gathered(children, n_slices)
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         gc.unfreeze()
         os.close(numbers)
         for reader, child in children.items():
