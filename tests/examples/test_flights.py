@@ -22,6 +22,7 @@ from everloop.datasets import CheckReport, check, read_contract
 from everloop.evaluation import auc
 from everloop.loop.project import read_project
 from everloop.pipelines import definition
+from everloop.pipelines.tree import FolderTree
 from everloop.registry.package import read_package
 from everloop.serving.score import score_table
 from everloop.workspace import Workspace
@@ -274,7 +275,7 @@ def test_everloop_yaml_is_understood_and_names_what_the_pipeline_makes(project: 
 def test_dvc_yaml_is_understood(project: Path) -> None:
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     workspace = Workspace.init(project)
-    stages = definition.read(workspace, "dvc.yaml").stages
+    stages = definition.read(FolderTree(workspace), "dvc.yaml").stages
     assert [stage.name for stage in stages] == ["join", "train", "evaluate"]
     for stage in stages[:2]:
         for path in (*stage.deps, *stage.outs):

@@ -4,6 +4,7 @@ import pytest
 
 from everloop.errors import InvalidError
 from everloop.pipelines import definition
+from everloop.pipelines.tree import FolderTree
 from everloop.pipelines.values import OutKind, ParamsFile, Stage
 from everloop.workspace import Workspace
 
@@ -12,7 +13,7 @@ def read(workspace: Workspace, text: str, file: str = "dvc.yaml") -> list[Stage]
     target = workspace.root / file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
-    return definition.read(workspace, file).stages
+    return definition.read(FolderTree(workspace), file).stages
 
 
 def test_whole_grammar_that_is_supported(workspace: Workspace) -> None:

@@ -8,40 +8,40 @@ from hypothesis import strategies as st
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines import params, parse_assignments, read_metrics, read_params, set_params
+from everloop.pipelines.tree import FolderTree
 from everloop.workspace import Workspace
 
 
-def test_yaml_is_1_2(tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text("a: on\nb: 010\nc: 0o10\nd: 1e3\ne: yes\n")
-    assert params.load(tmp_path / "p.yaml") == {"a": "on", "b": 10, "c": 8, "d": 1000.0, "e": "yes"}
+def test_yaml_is_1_2() -> None:
+    values = params.parse("a: on\nb: 010\nc: 0o10\nd: 1e3\ne: yes\n", "p.yaml")
+    assert values == {"a": "on", "b": 10, "c": 8, "d": 1000.0, "e": "yes"}
 
 
-def test_json_and_toml_are_read(tmp_path: Path) -> None:
-    (tmp_path / "p.json").write_text('{"a": {"b": [1, {"c": 2}]}}')
-    (tmp_path / "p.toml").write_text("[a]\nb = 1.5\n")
-    assert params.select(tmp_path / "p.json", ["a.b.1.c", "a.x"]) == {"a.b.1.c": 2}
-    assert params.select(tmp_path / "p.toml", None) == {"a": {"b": 1.5}}
+def test_json_and_toml_are_read(workspace: Workspace) -> None:
+    (workspace.root / "p.json").write_text('{"a": {"b": [1, {"c": 2}]}}')
+    loaded = params.load(FolderTree(workspace), "p.json")
+    assert loaded is not None
+    assert params.select(loaded, ["a.b.1.c", "a.x"]) == {"a.b.1.c": 2}
+    assert params.select(params.parse("[a]\nb = 1.5\n", "p.toml"), None) == {"a": {"b": 1.5}}
 
 
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [
         ("p.yaml", "day: 2013-01-01", "day is a date"),
-        ("p.py", "a = 1", "not from '.py'"),
+        ("p.ini", "a = 1", "not from '.ini'"),
         ("p.json", "{", "p.json"),
         ("p.toml", "a = ", "p.toml"),
         ("p.yaml", "[1]", "must be a mapping"),
     ],
 )
-def test_what_cannot_be_a_parameter_is_named(tmp_path: Path, name: str, text: str, named: str) -> None:
-    (tmp_path / name).write_text(text)
+def test_what_cannot_be_a_parameter_is_named(name: str, text: str, named: str) -> None:
     with pytest.raises(InvalidError, match=named):
-        params.load(tmp_path / name)
+        params.parse(text, name)
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="does not exist"):
-        params.load(tmp_path / "p.json")
+def test_missing_file_has_no_values(workspace: Workspace) -> None:
+    assert params.load(FolderTree(workspace), "p.json") is None
 
 
 NAMES = st.text("abc", min_size=1, max_size=2)

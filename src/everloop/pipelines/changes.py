@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from everloop.errors import InvalidError, NotFoundError
+from everloop.errors import NotFoundError
 from everloop.pipelines import params
+from everloop.pipelines.tree import FolderTree
 from everloop.pipelines.values import LockedStage, ParamsFile, Stage, StageOut, StagePath
 from everloop.workspace import Change, Out, Workspace
 
@@ -91,7 +92,10 @@ def current_params(workspace: Workspace, item: ParamsFile) -> dict[str, Any]:
     Raises:
         NotFoundError: The file, or one of the keys, is not there.
     """
-    values = params.select(workspace.root / item.path, item.keys)
+    loaded = params.load(FolderTree(workspace), item.path)
+    if loaded is None:
+        raise NotFoundError(f"{item.path}, which a stage reads parameters from, does not exist")
+    values = params.select(loaded, item.keys)
     for key in item.keys or ():
         if key not in values:
             raise NotFoundError(f"{item.path} has no parameter {key!r}, which a stage depends on")
@@ -107,12 +111,10 @@ def _out(workspace: Workspace, out: StageOut, before: LockedStage) -> Change | N
 
 
 def _params(workspace: Workspace, item: ParamsFile, before: LockedStage) -> dict[str, Change] | Change | None:
-    path = workspace.root / item.path
-    if not path.is_file():
-        if path.exists():
-            raise InvalidError(f"{item.path} is a folder, but a stage reads parameters from it")
+    loaded = params.load(FolderTree(workspace), item.path)
+    if loaded is None:
         return Change.DELETED
-    now, then = params.select(path, item.keys), before.params.get(item.written, {})
+    now, then = params.select(loaded, item.keys), before.params.get(item.written, {})
     keys = item.keys if item.keys is not None else tuple(dict.fromkeys([*now, *then]))
     changes = {}
     for key in keys:

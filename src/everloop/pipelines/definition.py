@@ -10,12 +10,12 @@ import string
 from pathlib import PurePosixPath
 from typing import Any
 
-from everloop.errors import InvalidError
+from everloop.errors import InvalidError, NotFoundError
+from everloop.pipelines.tree import Tree, text_of, where
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, OutKind, ParamsFile, Stage, StageOut, StagePath
 from everloop.plaintext import nearest
-from everloop.workspace import Workspace
 from everloop.workspace.dvcfile import inside
-from everloop.workspace.yamlfile import parse_editable_mapping, parse_simple, read_text
+from everloop.workspace.yamlfile import parse_editable_mapping, parse_simple
 
 # As the YAML reader makes it; with the lines of its keys when the slow one has read it.
 Mapping = dict[Any, Any]
@@ -46,26 +46,28 @@ class Definition:
         self.metrics = metrics
 
 
-def read(workspace: Workspace, file: str) -> Definition:
+def read(tree: Tree, file: str) -> Definition:
     """Read a `dvc.yaml`.
 
     Args:
-        workspace: Where it lies.
+        tree: Where it lies.
         file: Its path relative to the root.
 
     Raises:
+        NotFoundError: There is no such file.
         InvalidError: Something is malformed or not supported; names the file, the line, the stage and the key.
     """
-    path = workspace.root / file
-    text = read_text(path)
+    text = text_of(tree, file)
+    if text is None:
+        raise NotFoundError(f"{where(tree, file)} does not exist")
     data = parse_simple(text)
     if isinstance(data, dict):
         try:
             return _definition(data, file)
         except InvalidError:
             # Read again, by the slow reader that knows the lines: the message is to name one.
-            return _definition(parse_editable_mapping(text, path), file)
-    return _definition(parse_editable_mapping(text, path), file)
+            return _definition(parse_editable_mapping(text, where(tree, file)), file)
+    return _definition(parse_editable_mapping(text, where(tree, file)), file)
 
 
 def _definition(data: Mapping, file: str) -> Definition:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines import definition
+from everloop.pipelines.tree import FolderTree, pipeline_files
 from everloop.pipelines.values import Stage
 from everloop.workspace import DvcFile, Workspace
-from everloop.workspace.walk import PIPELINE_FILE
 
 Node = Stage | DvcFile
 
@@ -144,10 +144,8 @@ def load(workspace: Workspace) -> Graph:
     Raises:
         InvalidError: A file is malformed or not supported, or they do not fit together.
     """
-    files = [path for path in workspace.described_files() if path.rpartition("/")[2] == PIPELINE_FILE]
-    # The file of the root first, so that its stages come in the order that a person reads.
-    files.sort(key=lambda path: (path.count("/"), path))
-    stages = [stage for file in files for stage in definition.read(workspace, file).stages]
+    tree = FolderTree(workspace)
+    stages = [stage for file in pipeline_files(tree) for stage in definition.read(tree, file).stages]
     return Graph(stages, workspace.dvc_files().values())
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from everloop.pipelines import definition, params
+from everloop.pipelines.tree import FolderTree, pipeline_files
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, OutKind
 from everloop.workspace import Workspace
-from everloop.workspace.walk import PIPELINE_FILE
 
 
 def load_metrics(workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -21,7 +22,7 @@ def load_metrics(workspace: Workspace) -> dict[str, dict[str, Any]]:
     for found in _definitions(workspace):
         outs = (out for stage in found.stages for out in stage.outs if out.kind is OutKind.METRIC)
         files.update(dict.fromkeys([*(out.path for out in outs), *found.metrics]))
-    return {file: params.load(workspace.root / file) for file in files if (workspace.root / file).exists()}
+    return _loaded(workspace, files)
 
 
 def load_params(workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -34,7 +35,7 @@ def load_params(workspace: Workspace) -> dict[str, dict[str, Any]]:
     for found in _definitions(workspace):
         used = (item.path for stage in found.stages for item in stage.params)
         files.update(dict.fromkeys([*used, *found.params]))
-    return {file: params.load(workspace.root / file) for file in files if (workspace.root / file).exists()}
+    return _loaded(workspace, files)
 
 
 def read_metrics(workspace: Workspace) -> dict[str, Any]:
@@ -67,6 +68,11 @@ def read_params(workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def _loaded(workspace: Workspace, files: Iterable[str]) -> dict[str, dict[str, Any]]:
+    tree = FolderTree(workspace)
+    return {file: values for file in files if (values := params.load(tree, file)) is not None}
+
+
 def _definitions(workspace: Workspace) -> list[definition.Definition]:
-    files = [path for path in workspace.described_files() if path.rpartition("/")[2] == PIPELINE_FILE]
-    return [definition.read(workspace, file) for file in files]
+    tree = FolderTree(workspace)
+    return [definition.read(tree, file) for file in pipeline_files(tree)]

@@ -9,53 +9,66 @@ import datetime
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.pipelines.tree import Tree, text_of, where
 from everloop.plaintext import nearest
 from everloop.workspace.durable import write_atomically
-from everloop.workspace.yamlfile import dump, load_editable_mapping, load_plain, parse_plain, read_text
+from everloop.workspace.yamlfile import dump, load_editable_mapping, parse_plain
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 MISSING = object()
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a file of parameters or metrics.
+def load(tree: Tree, path: str) -> dict[str, Any] | None:
+    """Read a file of parameters or metrics; None when it is not there.
 
     Raises:
-        NotFoundError: There is no such file.
         InvalidError: It is malformed, of another kind than YAML, JSON and TOML, or holds a date.
     """
-    values = _parse(path)
+    text = text_of(tree, path)
+    return None if text is None else parse(text, where(tree, path))
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """Read a text that is in memory already.
+
+    Args:
+        text: Of the file.
+        name: Its path, for errors; what kind it is of is told by the suffix.
+
+    Raises: as `load`.
+    """
+    values = _parse(text, name)
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InvalidError(f"{path}: the top level must be a mapping of keys, found {type(values).__name__}")
+        raise InvalidError(f"{name}: the top level must be a mapping of keys, found {type(values).__name__}")
     for key, value in flatten(values).items():
         if isinstance(value, datetime.date | datetime.time):
             raise InvalidError(
-                f"{path}: {key} is a date, which dvc.lock cannot hold", hint=f'quote it, to make it a string: "{value}"'
+                f"{name}: {key} is a date, which dvc.lock cannot hold", hint=f'quote it, to make it a string: "{value}"'
             )
     return values
 
 
-def _parse(path: Path) -> Any:
-    suffix = path.suffix.lower()
+def _parse(text: str, name: str) -> Any:
+    suffix = PurePosixPath(name).suffix.lower()
     if suffix in _YAML_SUFFIXES:
-        return load_plain(path)
+        return parse_plain(text, name)
     try:
         if suffix == ".json":
-            return json.loads(read_text(path))
+            return json.loads(text)
         if suffix == ".toml":
             # Here, because few projects keep their parameters so.
             import tomllib
 
-            return tomllib.loads(read_text(path))
+            return tomllib.loads(text)
     except ValueError as error:
-        raise InvalidError(f"{path}: {error}") from error
-    raise InvalidError(f"{path}: params and metrics are read from .yaml, .json and .toml files, not from {suffix!r}")
+        raise InvalidError(f"{name}: {error}") from error
+    raise InvalidError(f"{name}: params and metrics are read from .yaml, .json and .toml files, not from {suffix!r}")
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
@@ -71,14 +84,10 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def select(path: Path, keys: Iterable[str] | None) -> dict[str, Any]:
-    """The values of the keys that the file has; None means all at its top level.
-
-    Raises: as `load`.
-    """
-    values = load(path)
+def select(values: Mapping[str, Any], keys: Iterable[str] | None) -> dict[str, Any]:
+    """The values of those keys that are there; None means all at the top level."""
     if keys is None:
-        return values
+        return dict(values)
     found = {key: lookup(values, key) for key in keys}
     return {key: value for key, value in found.items() if value is not MISSING}
 

@@ -89,13 +89,7 @@ class History:
         Raises:
             NotFoundError: There is no such commit.
         """
-        try:
-            top = self._objects.find(revision.commit, self._prefix).oid
-        except NotFoundError:
-            # Only the folder may be missing.
-            self._objects.tree(revision.commit)
-            return Snapshot(revision=revision)
-        files = self._files(top)
+        files = self.records(revision.commit)
         outs: list[Out] = []
         unreadable: dict[str, str] = {}
         where = f"{revision.names[0] if revision.names else revision.commit[:12]}: "
@@ -108,6 +102,20 @@ class History:
             else:
                 outs += found
         return Snapshot(revision=revision, outs=tuple(outs), unreadable=unreadable)
+
+    def records(self, commit: str) -> dict[str, str]:
+        """The files of a commit that record data, `{path: object}`, without those that `.dvcignore` excludes.
+
+        Raises:
+            NotFoundError: There is no such commit.
+        """
+        try:
+            top = self._objects.find(commit, self._prefix).oid
+        except NotFoundError:
+            # Only the folder may be missing.
+            self._objects.tree(commit)
+            return {}
+        return self._files(top)
 
     def entry(self, commit: str, path: str) -> TreeEntry:
         """The Git entry of a path of the workspace.
