@@ -107,9 +107,11 @@ def test_outs_of_pipelines_come_from_definition_and_lock(workspace: Workspace, r
         "p/sub/price ${x}": None,
         "p/out/a.csv": ONE,
         "p/plot/a.csv": TWO,
+        "p/out/b.csv": None,
+        "p/plot/b.csv": None,
         "p/later": None,
     }
-    assert {out.path for out in outs if not out.is_cached} == {"p/sub/metrics.json", "p/plot/a.csv"}
+    assert {out.path for out in outs if not out.is_cached} == {"p/sub/metrics.json", "p/plot/a.csv", "p/plot/b.csv"}
 
 
 @pytest.mark.parametrize("name", ["with space", "ü日本", "new\nline", "-dash", "quo'te"])

@@ -14,6 +14,7 @@ from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import Out, Revision, Workspace
 from everloop.workspace.records import LOCK_FILE
 from everloop.workspace.revisions import History
+from everloop.workspace.templating import OptionStyle
 from everloop.workspace.walk import PIPELINE_FILE
 
 
@@ -25,6 +26,11 @@ class Tree(Protocol):
     """
 
     name: str
+
+    @property
+    def options(self) -> OptionStyle:
+        """How mappings are written into commands."""
+        ...
 
     def described(self) -> list[str]:
         """All `dvc.yaml` and `.dvc` files that are not ignored, sorted."""
@@ -46,6 +52,10 @@ class FolderTree:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+
+    @property
+    def options(self) -> OptionStyle:
+        return self._workspace.config.options
 
     def described(self) -> list[str]:
         return self._workspace.described_files()
@@ -75,6 +85,10 @@ class CommitTree:
         self._history = history
         self._revision = revision
         self._data: dict[str, Out] | None = None
+
+    @property
+    def options(self) -> OptionStyle:
+        return self._workspace.config.options
 
     @property
     def commit(self) -> str:

@@ -38,12 +38,18 @@ class StageOut(StagePath, frozen=True, kw_only=True):
     Attributes:
         is_cached: Its bytes are kept in the cache; otherwise only their hash is recorded.
         is_persistent: It is not removed before the stage runs.
+        is_pushed: It is kept in remotes.
+        remote: The one that it is kept in; None means the default one.
         kind: The list that declares it.
+        plot: How it is drawn: `template`, `x`, `y`, `x_label`, `y_label`, `title`, `header`.
     """
 
     is_cached: bool = True
     is_persistent: bool = False
+    is_pushed: bool = True
+    remote: str | None = None
     kind: OutKind = OutKind.OUT
+    plot: dict[str, Any] = {}
 
 
 class ParamsFile(StagePath, frozen=True, kw_only=True):
@@ -56,12 +62,13 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a pipeline.
 
     Attributes:
-        name: Its key in `dvc.yaml`.
+        name: Its key in `dvc.yaml`; of a family with the item, `train@0.1`.
         file: The `dvc.yaml`, relative to the workspace root.
         command: One shell script, or several that run in order.
         folder: Where the command runs, relative to the workspace root; `.` is the root.
         is_frozen: It is not run, whatever changed.
         is_always_changed: It runs every time.
+        meta: What people and tools keep there, as it is written.
     """
 
     name: str
@@ -74,6 +81,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     is_frozen: bool = False
     is_always_changed: bool = False
     description: str = ""
+    meta: Any = None
 
     @property
     def address(self) -> str:

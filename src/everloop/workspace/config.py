@@ -13,6 +13,7 @@ import msgspec
 
 from everloop.errors import InvalidError
 from everloop.workspace.configuration import level_files, read_sections
+from everloop.workspace.templating import BOOLEAN_STYLES, LIST_STYLES, OptionStyle
 
 DEFAULT_LINK_TYPES: tuple[str, ...] = ("reflink", "copy")
 _LINK_TYPES = ("reflink", "hardlink", "symlink", "copy")
@@ -27,6 +28,7 @@ class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         is_shared: The group may write to the cache, too (`cache.shared = group`).
         is_autostaged: Files that describe data are handed to Git's index when they change (`core.autostage`).
         locks_by_hardlink: Lock the workspace by hard links instead of `flock` (`core.hardlink_lock`).
+        options: How mappings are written into commands (`parsing.bool`, `parsing.list`).
     """
 
     cache_dir: Path
@@ -34,6 +36,7 @@ class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_shared: bool = False
     is_autostaged: bool = False
     locks_by_hardlink: bool = False
+    options: OptionStyle = OptionStyle()
 
 
 def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> WorkspaceConfig:
@@ -49,6 +52,7 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
     cache_dir = dvc_dir / "cache"
     link_types = DEFAULT_LINK_TYPES
     is_autostaged = is_shared = locks_by_hardlink = False
+    options = OptionStyle()
     for path in level_files(dvc_dir, environment).values():
         sections = read_sections(path)
         if "dir" in sections.get("cache", {}):
@@ -59,17 +63,27 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
             is_shared = _is_group(path, sections["cache"]["shared"])
         is_autostaged = _is_true(sections.get("core", {}).get("autostage"), otherwise=is_autostaged)
         locks_by_hardlink = _is_true(sections.get("core", {}).get("hardlink_lock"), otherwise=locks_by_hardlink)
+        options = _options(path, sections.get("parsing", {}), options)
     return WorkspaceConfig(
         cache_dir=cache_dir,
         link_types=link_types,
         is_shared=is_shared,
         is_autostaged=is_autostaged,
         locks_by_hardlink=locks_by_hardlink,
+        options=options,
     )
 
 
 def _is_true(value: str | None, *, otherwise: bool) -> bool:
     return otherwise if value is None else value.lower() in ("true", "yes", "on", "1")
+
+
+def _options(path: Path, section: Mapping[str, str], otherwise: OptionStyle) -> OptionStyle:
+    boolean, listing = section.get("bool", otherwise.boolean), section.get("list", otherwise.listing)
+    for key, value, known in (("bool", boolean, BOOLEAN_STYLES), ("list", listing, LIST_STYLES)):
+        if value not in known:
+            raise InvalidError(f"{path}: parsing.{key} {value!r} is not one of {', '.join(known)}")
+    return OptionStyle(boolean=boolean, listing=listing)
 
 
 def _is_group(path: Path, value: str) -> bool:

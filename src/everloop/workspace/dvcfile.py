@@ -222,15 +222,10 @@ def inside(folder: PurePosixPath, path: str, where: str) -> str:
     """
     if _is_outside(path):
         raise InvalidError(f"{where}: {path!r} lies outside of the workspace, which is not supported")
-    parts: list[str] = []
-    for part in (folder / path).parts:
-        if part == "..":
-            if not parts:
-                raise InvalidError(f"{where}: {path!r} leaves the workspace")
-            parts.pop()
-        else:
-            parts.append(part)
-    return "/".join(parts)
+    joined = posixpath.normpath(f"{folder}/{path}")
+    if joined == ".." or joined.startswith("../"):
+        raise InvalidError(f"{where}: {path!r} leaves the workspace")
+    return "" if joined == "." else joined
 
 
 def _update_entry(entry: Any, name: str, out: Out) -> None:

@@ -6,14 +6,13 @@ kept. Stages, and telling what is wrong with a `dvc.yaml`, belong to the pipelin
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from everloop.errors import InvalidError
-from everloop.workspace import dvcfile, yamlfile
+from everloop.workspace import dvcfile, families, yamlfile
 from everloop.workspace.cloudentry import read_versions
+from everloop.workspace.templating import Reader
 from everloop.workspace.values import Out
 from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 
@@ -22,10 +21,6 @@ _MEASURES = ("metrics", "plots")
 _LISTS = ("outs", *_MEASURES)
 # An option that nobody writes: which list an out stands in.
 _KIND = "<kind>"
-_TEMPLATE = re.compile(r"(?<!\\)\$\{.*?\}")
-
-# Gives the text of a file by its path, None when there is no such file.
-Reader = Callable[[str], str | None]
 
 
 def is_record(name: str) -> bool:
@@ -56,7 +51,7 @@ def outs_of(path: str, read: Reader, where: str = "") -> list[Out]:
 
     Args:
         path: Of the file, relative to the workspace.
-        read: Reads it, and the lock.
+        read: Reads it, the lock, and the files of variables.
         where: What to put before the path in an error, as `main: `.
 
     Raises:
@@ -69,7 +64,10 @@ def outs_of(path: str, read: Reader, where: str = "") -> list[Out]:
     lock_path = path.removesuffix(PIPELINE_FILE) + LOCK_FILE
     definition = yamlfile.parse_plain(text, where + path)
     lock = yamlfile.parse_plain(read(lock_path) or "", where + lock_path)
-    return list(_pipeline_outs(definition, lock, PurePosixPath(path).parent, where + lock_path))
+    declared = families.expand(
+        _mapping(definition), path, families.scope_of(_mapping(definition), path, read), _place(where + path)
+    )
+    return list(_pipeline_outs(declared, lock, PurePosixPath(path).parent, where + lock_path))
 
 
 def measures_on_disk(root: Path, files: Iterable[str]) -> dict[str, set[str]]:
@@ -104,38 +102,25 @@ def _sources(item: Any) -> Iterator[Any]:
         yield from (path for axis in axes for path in axis) if axes else (name,)
 
 
-def _pipeline_outs(definition: Any, lock: Any, folder: PurePosixPath, where: str) -> Iterator[Out]:
-    recorded = _mapping(_mapping(lock).get("stages"))
-    for name, stage in _mapping(_mapping(definition).get("stages")).items():
-        body = _mapping(_mapping(stage).get("do", stage))
-        base = PurePosixPath(dvcfile.inside(folder, _written(body.get("wdir", "."), where), where))
-        is_family = body is not stage or "matrix" in body
-        entries = [
-            _mapping(entry)
-            for key, entry in recorded.items()
-            if (str(key).startswith(f"{name}@") if is_family else str(key) == str(name))
-        ]
-        yield from _stage_outs(dict(_declared(body)), entries, base, f"{where}: stage {name}")
-
-
-def _stage_outs(
-    declared: Mapping[str, Mapping[str, Any]], entries: list[dict[str, Any]], base: PurePosixPath, where: str
+def _pipeline_outs(
+    declared: Iterable[families.Declared], lock: Any, folder: PurePosixPath, where: str
 ) -> Iterator[Out]:
-    """What the lock has of the declared outs; also those that it does not have yet, when their path is plain."""
-    patterns = {_pattern(written): options for written, options in declared.items()}
-    seen: set[str] = set()
-    for entry in entries:
-        for item in entry.get("outs") or ():
-            written = str(_mapping(item).get("path"))
-            options = next((options for pattern, options in patterns.items() if pattern.fullmatch(written)), None)
-            # An out that is declared no more is not restored either.
-            if options is not None:
-                seen.add(written)
-                yield _out(base, written, item, options, where)
-    for written, options in declared.items():
-        plain = written.replace("\\${", "${")
-        if not _TEMPLATE.search(written) and plain not in seen:
-            yield _out(base, plain, {}, options, where)
+    """What the lock has of the declared outs; one that is declared no more is not restored either."""
+    recorded = _mapping(_mapping(lock).get("stages"))
+    for stage in declared:
+        place = f"{where}: stage {stage.name}"
+        base = PurePosixPath(dvcfile.inside(folder, str(stage.body.get("wdir") or "."), place))
+        items = {
+            str(item.get("path")): item
+            for item in _mapping(recorded.get(stage.name)).get("outs") or ()
+            if isinstance(item, dict)
+        }
+        for written, options in _declared(stage.body):
+            yield _out(base, written, items.get(written, {}), options, place)
+
+
+def _place(file: str) -> families.Where:
+    return lambda _, key, stage: f"{file}: {f'stage {stage}: ' if stage else ''}{key}"
 
 
 def _out(base: PurePosixPath, written: str, item: dict[str, Any], options: Mapping[str, Any], where: str) -> Out:
@@ -159,18 +144,6 @@ def _declared(stage: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield from ((str(path), {**_mapping(options), **kind}) for path, options in item.items())
             else:
                 yield str(item), kind
-
-
-def _pattern(written: str) -> re.Pattern[str]:
-    """A declared path as a pattern for the recorded ones: `${...}` stands for anything."""
-    parts = [re.escape(part.replace("\\${", "${")) for part in _TEMPLATE.split(written)]
-    return re.compile(".*".join(parts), re.DOTALL)
-
-
-def _written(wdir: Any, where: str) -> str:
-    if not isinstance(wdir, str) or _TEMPLATE.search(wdir):
-        raise InvalidError(f"{where}: the wdir {wdir!r} is not supported: it must be a plain path")
-    return wdir
 
 
 def _mapping(value: Any) -> dict[str, Any]:

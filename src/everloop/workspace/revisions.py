@@ -5,7 +5,7 @@ One `git` process serves a whole history; folders and files that commits share a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -71,7 +71,8 @@ class History:
         self._prefix = Git(root).ask("rev-parse", "--show-prefix").removesuffix("\n").strip("/")
         self._objects = GitObjects(root)
         self._described: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._outs: dict[tuple[str, str, str], list[Out] | str] = {}
+        # By the file: the objects that were read for it, and what came of them.
+        self._outs: dict[str, list[tuple[dict[str, str | None], list[Out] | str]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +97,7 @@ class History:
         for path in files:
             if path.rpartition("/")[2] == records.LOCK_FILE:
                 continue
-            found = self._outs_of(path, files)
+            found = self._outs_of(path, files, revision.commit)
             if isinstance(found, str):
                 unreadable[path] = where + found
             else:
@@ -137,22 +138,39 @@ class History:
         """The length in bytes of a file that Git has."""
         return self._objects.size_bytes(entry.oid)
 
-    def _outs_of(self, path: str, files: dict[str, str]) -> list[Out] | str:
-        """The outs of one file, or why it cannot be read; each text is read once, whatever commits have it."""
-        lock = files.get(path.removesuffix("dvc.yaml") + records.LOCK_FILE, "")
-        key = (path, files[path], "" if path.endswith(".dvc") else lock)
-        if key not in self._outs:
-            try:
-                self._outs[key] = records.outs_of(path, lambda name: self._text(files, name))
-            except InvalidError as error:
-                self._outs[key] = error.message
-        return self._outs[key]
+    def _outs_of(self, path: str, files: dict[str, str], commit: str) -> list[Out] | str:
+        """The outs of one file, or why it cannot be read; the same texts are read once, whatever commits have them."""
+        for texts, outs in self._outs.get(path, ()):
+            if all(self._oid(files, name, commit) == oid for name, oid in texts.items()):
+                return outs
+        texts = {}
 
-    def _text(self, files: dict[str, str], path: str) -> str | None:
-        if path not in files:
+        def read(name: str) -> str | None:
+            texts[name] = self._oid(files, name, commit)
+            return self._text(texts, name)
+
+        found: list[Out] | str
+        try:
+            found = records.outs_of(path, read)
+        except InvalidError as error:
+            found = error.message
+        self._outs.setdefault(path, []).append((texts, found))
+        return found
+
+    def _oid(self, files: Mapping[str, str], path: str, commit: str) -> str | None:
+        if path in files or records.is_record(path.rpartition("/")[2]):
+            return files.get(path)
+        try:
+            return self.entry(commit, path).oid
+        except NotFoundError:
+            return None
+
+    def _text(self, files: Mapping[str, str | None], path: str) -> str | None:
+        oid = files.get(path)
+        if oid is None:
             return None
         try:
-            return self._objects.blob(files[path]).decode()
+            return self._objects.blob(oid).decode()
         except UnicodeDecodeError as error:
             raise InvalidError(f"{path} is not UTF-8 text: byte {error.start}") from error
 
