@@ -202,6 +202,31 @@ def test_both_make_the_same(tmp_path: Path, scene: str) -> None:
     assert files(ours.root) == files(theirs.root)
 
 
+def test_what_lies_outside_of_the_workspace_can_be_read(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "folder").mkdir(parents=True)
+    (outside / "file").write_text("1")
+    (outside / "folder/a").write_text("2")
+    (outside / "p.yaml").write_text("a: 1")
+    made = []
+    for name in ("ours", "theirs"):
+        workspace = fill(tmp_path / name, "params")
+        (workspace.root / "dvc.yaml").write_text(
+            f"stages:\n  a:\n    cmd: echo x > x\n    deps: [../outside/file, {outside}/folder]\n"
+            "    params: [../outside/p.yaml: [a]]\n    outs: [x]\n"
+        )
+        made.append(workspace)
+    ours, theirs = made
+    pipelines.repro(ours)
+    dvc(theirs.root, "repro", "-q")
+    assert files(ours.root) == files(theirs.root)
+    (outside / "file").write_text("3")
+    (outside / "folder/b").write_text("3")
+    assert json.loads(json.dumps(pipelines.status(ours))) == json.loads(dvc(theirs.root, "status", "--json"))
+    assert pipelines.repro(ours).ran == ("a",)
+    assert json.loads(dvc(ours.root, "status", "--json")) == {}
+
+
 @pytest.mark.parametrize("style", [("boolean_optional", "append"), ("store_true", "nargs")])
 def test_the_configured_style_of_options_counts(tmp_path: Path, style: tuple[str, str]) -> None:
     workspace = fill(tmp_path / "ours", "variables")

@@ -5,6 +5,7 @@ Source: dvc 3.67 (`schema.py`, `stage/loader.py`).
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,27 +46,29 @@ def check_keys(declared: Declared, where: Where) -> None:
         require_known(key, _KEYS, where(declared.source, key, declared.group))
 
 
-def stage(declared: Declared, file: str, where: Where) -> Stage:
+def stage(declared: Declared, file: str, root: str, where: Where) -> Stage:
     """Make the stage.
 
     Args:
         declared: Its keys and values.
         file: The `dvc.yaml`, relative to the workspace's root.
+        root: The workspace, absolute.
         where: Names the place of a key in an error.
 
     Raises:
         InvalidError: A value is of the wrong kind, or a path leaves the workspace.
     """
-    return _Body(declared, file, where).stage()
+    return _Body(declared, file, root, where).stage()
 
 
 class _Body:
     """The keys of one stage."""
 
-    def __init__(self, declared: Declared, file: str, where: Where) -> None:
+    def __init__(self, declared: Declared, file: str, root: str, where: Where) -> None:
         self._declared = declared
         self._data = declared.body
         self._file = file
+        self._root = root
         self._where_of = where
 
     def stage(self) -> Stage:
@@ -77,7 +80,7 @@ class _Body:
             file=self._file,
             command=self._command(),
             folder=str(folder),
-            deps=tuple(_path(folder, text, self._where, "deps") for text in self._strings("deps")),
+            deps=tuple(self._read_path(folder, text, "deps") for text in self._strings("deps")),
             params=self._params(folder),
             outs=tuple(out for kind in OutKind if kind in self._data for out in self._outs(kind, folder)),
             is_frozen=self._typed("frozen", bool, False),
@@ -112,11 +115,23 @@ class _Body:
         return tuple(
             ParamsFile(
                 written=name,
-                path=_path(folder, name, self._where, "params").path,
+                path=self._read_path(folder, name, "params").path,
                 keys=None if wanted is None else tuple(dict.fromkeys(wanted)),
             )
             for name, wanted in keys.items()
         )
+
+    def _read_path(self, folder: PurePosixPath, text: str, key: str) -> StagePath:
+        """A path that is only read: it may lie outside of the workspace, and is absolute then."""
+        if "://" in text:
+            raise InvalidError(
+                f"{self._where(key)}: {text!r} is an address, which a stage cannot depend on",
+                hint=f"bring it here and keep it up to date: ever import-url {text}",
+            )
+        joined = posixpath.normpath(f"{folder}/{text}")
+        if text.startswith("/") or joined == ".." or joined.startswith("../"):
+            return StagePath(written=text, path=posixpath.normpath(posixpath.join(self._root, str(folder), text)))
+        return _path(folder, text, self._where, key)
 
     def _wanted(self, name: Any, wanted: Any) -> list[str] | None:
         if wanted is None or (isinstance(wanted, list) and all(isinstance(key, str) for key in wanted)):

@@ -110,7 +110,7 @@ class _Reader:
                 checked.add(declared.group)
                 declaration.check_keys(declared, self._where)
                 _require_name(declared.group, place)
-            stages[declared.name] = declaration.stage(declared, self._file, self._where)
+            stages[declared.name] = declaration.stage(declared, self._file, self._tree.root, self._where)
             if len(stages) > _MOST_STAGES:
                 raise InvalidError(f"{place}: more than {_MOST_STAGES:,} stages come of it")
         return list(stages.values())

@@ -28,6 +28,11 @@ class Tree(Protocol):
     name: str
 
     @property
+    def root(self) -> str:
+        """The workspace's folder, absolute, whether its files are meant or those of a commit."""
+        ...
+
+    @property
     def options(self) -> OptionStyle:
         """How mappings are written into commands."""
         ...
@@ -52,6 +57,10 @@ class FolderTree:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+
+    @property
+    def root(self) -> str:
+        return str(self._workspace.root)
 
     @property
     def options(self) -> OptionStyle:
@@ -85,6 +94,10 @@ class CommitTree:
         self._history = history
         self._revision = revision
         self._data: dict[str, Out] | None = None
+
+    @property
+    def root(self) -> str:
+        return str(self._workspace.root)
 
     @property
     def options(self) -> OptionStyle:

@@ -17,7 +17,7 @@ class StagePath(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         written: As `dvc.yaml` and `dvc.lock` have it, relative to the stage's folder.
-        path: Relative to the workspace root, posix.
+        path: Relative to the workspace root, posix; absolute when it lies outside, as what a stage only reads may.
     """
 
     written: str

@@ -181,7 +181,8 @@ class Contents:
             return None
 
     def _place(self, path: str) -> str:
-        return f"{self._root}/{path}"
+        # What stages only read may lie outside of the workspace, and is absolute then.
+        return path if path[:1] == "/" else f"{self._root}/{path}"
 
     def _content(self, path: str, found: os.stat_result, incoming: Incoming | None) -> Content:
         if stat.S_ISDIR(found.st_mode):
@@ -213,7 +214,10 @@ class Contents:
     def _walk(self, path: str) -> tuple[Listing, int]:
         started_ns = time.time_ns()
         seen = Seen(self._cache.object_of)
-        listing = widewalk.listing(self._root, path, self._dvcignore, seen, self._cache.object_of)
+        root, folder, rules = self._root, path, self._dvcignore
+        if path.startswith("/"):
+            root, folder, rules = Path("/"), path[1:], IgnoreRules(Path("/"), ".dvcignore", {})
+        listing = widewalk.listing(root, folder, rules, seen, self._cache.object_of)
         self._seen[path] = (seen, seen.traits(listing.names))
         return listing, started_ns
 
