@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from everloop import progress
 from everloop.errors import EverloopError, FailedError
 from everloop.workspace import hashing, importrecord, parallel
 from everloop.workspace.incoming import Incoming
@@ -114,7 +115,6 @@ def files_of(workspace: Workspace, out: Out) -> dict[str, str]:
 
 def _fetch_address(workspace: Workspace, out: Out, imported: Imported, journal: Journal, jobs: int | None) -> None:
     assert out.content is not None
-    journal.expect(1)
     try:
         origin = _origin(workspace, imported)
         content, _ = take_address(workspace, origin, download=True, jobs=jobs)
@@ -154,7 +154,6 @@ def _fetch_from(workspace: Workspace, source: Source, out: Out, journal: Journal
             raise _other_bytes(out)
         if top.is_directory and not workspace.cache.has(md5):
             incoming.add_directory(names)
-            journal.expect(1)
             journal.arrived(md5, out.path)
 
 
@@ -182,19 +181,21 @@ def _bring_files(
         hashes[entry.path] = entry.md5
         if entry.md5 not in wanted and not workspace.cache.has(entry.md5):
             wanted[entry.md5] = (entry.path, incoming.reserve())
-    journal.expect(len(wanted))
     lost: set[str] = set()
-    for done in parallel.each(lambda md5: source.fetch_object(md5, wanted[md5][1]), list(wanted), jobs=jobs):
-        name, aside = wanted[done.item]
-        path = out.path + name[len(out.imported.path) :]
-        if done.error is None:
-            incoming.adopt(aside, done.item, aside.stat().st_size)
-            journal.arrived(done.item, path)
-        else:
-            lost.add(done.item)
-            journal.lost(out.imported.address, done.item, path, done.error.message)
-            with suppress(FileNotFoundError):
-                aside.unlink()
+    with progress.phase("fetching", len(wanted)) as phase:
+        for done in parallel.each(lambda md5: source.fetch_object(md5, wanted[md5][1]), list(wanted), jobs=jobs):
+            name, aside = wanted[done.item]
+            path = out.path + name[len(out.imported.path) :]
+            if phase is not None:
+                phase.did(1)
+            if done.error is None:
+                incoming.adopt(aside, done.item, aside.stat().st_size)
+                journal.arrived(done.item, path)
+            else:
+                lost.add(done.item)
+                journal.lost(out.imported.address, done.item, path, done.error.message)
+                with suppress(FileNotFoundError):
+                    aside.unlink()
     return {path: md5 for path, md5 in hashes.items() if md5 not in lost}
 
 
