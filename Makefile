@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 BOOT := .venv-uv
+# How many processes test at once.
+WORKERS ?= 2
 UV := $(BOOT)/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 # Images often set it; then every process compiles every module it imports again, seconds for scikit-learn.
@@ -29,8 +31,9 @@ lint: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+# A unit of tests stays in one worker, the long ones first; see tests/conftest.py.
 test: lint
-	.venv/bin/python -m pytest
+	TEST_PEERS=required .venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Versioning killed at every system call that changes the disk, and hundreds of times at any moment and request; then the
 # demo's kill test at ten random schedules, each against the same undisturbed play. More than an hour on two cores.

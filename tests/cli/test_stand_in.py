@@ -66,7 +66,6 @@ ASKED = [
 ]
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.parametrize("words", ASKED, ids=" ".join)
 def test_json_and_exit_code_are_the_same(stand_in: Path, repository: Path, words: tuple[str, ...]) -> None:
@@ -96,7 +95,6 @@ SAID = [
 ]
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.parametrize("words", SAID, ids=" ".join)
 def test_text_and_exit_code_are_the_same(stand_in: Path, repository: Path, words: tuple[str, ...]) -> None:
@@ -107,7 +105,6 @@ def test_text_and_exit_code_are_the_same(stand_in: Path, repository: Path, words
     assert said == expected
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.parametrize("words", [("no-such-command",), ("diff", "--no-such-flag"), ("status", "--cd", "d")])
 def test_wrong_words_end_alike(stand_in: Path, repository: Path, words: tuple[str, ...]) -> None:
@@ -116,7 +113,6 @@ def test_wrong_words_end_alike(stand_in: Path, repository: Path, words: tuple[st
     assert ours.stderr
 
 
-@pytest.mark.peer
 @needs_dvc
 def test_what_an_editor_changes_is_changed_alike(stand_in: Path, repository: Path, tmp_path: Path) -> None:
     left, right = (
@@ -141,7 +137,6 @@ def test_version_says_which_dvc_is_matched(stand_in: Path, tmp_path: Path) -> No
     assert "DVC" not in call(EVER, tmp_path, "version").stdout
 
 
-@pytest.mark.peer
 @needs_dvc
 def test_the_version_is_that_of_the_tool_it_was_compared_with(tmp_path: Path) -> None:
     assert call(DVC, tmp_path, "--version").stdout.strip() == DVC_VERSION

@@ -64,7 +64,6 @@ def test_what_is_no_stage_is_told(project: Workspace, target: str) -> None:
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers")
 def test_dvc_removes_the_same(project: Workspace, tmp_path: Path) -> None:
     twin = tmp_path / "twin"
     subprocess.run(["cp", "-a", str(project.root), str(twin)], check=True)

@@ -91,7 +91,6 @@ def status(folder: Path, words: str) -> Any:
     return json.loads(run(folder, str(EVER), "status", "--json", *words.split()))
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.parametrize("words", WORDS)
 def test_words_tell_what_they_tell_dvc(made: Path, words: str) -> None:

@@ -89,11 +89,15 @@ def test_older_version_is_got_by_its_id(s3: S3Server) -> None:
     new, old = re.findall("<VersionId>(.*?)</VersionId>", listed)
     assert isinstance(bucket, VersionedBucket)
     got: list[bytes] = []
-    for version_id in (old, new, None):
-        bucket.get_version("a", version_id, got.append)
+    told = [bucket.get_version("a", version_id, got.append) for version_id in (old, new, None)]
     assert got == [b"1", b"2", b"2"]
+    assert [each.version_id for each in told] == [old, new, new]
+    assert [bucket.head_version("a", version_id) for version_id in (old, new, None)] == told
+    assert (told[0].size_bytes, told[0].etag) == (1, hashlib.md5(b"1").hexdigest())
     with pytest.raises(NotFoundError, match="in version 0000"):
         bucket.get_version("a", "00000000-0000-0000-0000-000000000000", got.append)
+    with pytest.raises(NotFoundError, match="in version 0000"):
+        bucket.head_version("a", "00000000-0000-0000-0000-000000000000")
 
 
 def test_a_large_object_goes_in_parts_and_comes_back(bucket: Bucket) -> None:

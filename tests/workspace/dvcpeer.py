@@ -13,9 +13,8 @@ import pytest
 
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 
-needs_dvc = pytest.mark.skipif(
-    not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers"
-)
+# Skipped without the tool, or failed: see tests/conftest.py.
+needs_dvc = pytest.mark.peer
 
 
 def environment(home: Path) -> dict[str, str]:

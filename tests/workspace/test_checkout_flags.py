@@ -85,7 +85,6 @@ def test_targets_mean_what_they_say(folder: Path, words: str) -> None:
     assert there(folder) == TARGETS[words]
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.parametrize("words", TARGETS)
 def test_targets_mean_the_same_to_dvc(folder: Path, words: str) -> None:
@@ -114,7 +113,6 @@ def change(folder: Path) -> None:
     run(folder, "git", "checkout", "-q", "raw.dvc")
 
 
-@pytest.mark.peer
 @needs_dvc
 def test_summary_counts_as_dvc_does(folder: Path, tmp_path: Path) -> None:
     change(folder)
@@ -158,7 +156,6 @@ def test_relink_follows_the_configuration(folder: Path, before: str, after: str)
     assert ever_json(folder, "checkout", "--relink")["relinked"] == []
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.parametrize("way", ["hardlink", "symlink", "copy"])
 def test_each_relinks_what_the_other_has_linked(folder: Path, way: str) -> None:

@@ -17,7 +17,7 @@ from everloop.workspace import Workspace
 from everloop.workspace.hashing import md5_of_file
 from tests.workspace.dvcpeer import commit, dvc, dvc_json, needs_dvc, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 PIPELINE = """\
 stages:

@@ -14,7 +14,7 @@ from everloop.cli.group import cli
 from everloop.workspace import Workspace
 from tests.workspace.dvcpeer import commit, dvc, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 
 @pytest.fixture(scope="module")

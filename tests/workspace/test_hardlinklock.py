@@ -98,7 +98,6 @@ def test_file_that_is_no_lock_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == ["lock"]
 
 
-@pytest.mark.peer
 @needs_dvc
 @pytest.mark.usefixtures("no_patience")
 def test_lock_of_dvc_is_respected(tmp_path: Path) -> None:
@@ -108,7 +107,6 @@ def test_lock_of_dvc_is_respected(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.peer
 @needs_dvc
 def test_dvc_respects_the_lock_and_both_work_in_turn(workspace: Workspace) -> None:
     (workspace.layout.dvc_dir / "config").write_text("[core]\n    hardlink_lock = true\n")

@@ -273,7 +273,6 @@ def test_killed_verb_loses_nothing_and_can_be_finished(
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers")
 @pytest.mark.parametrize("verb", FINISH)
 def test_dvc_reads_what_a_killed_verb_left(workspace: Workspace, tmp_path: Path, victims: Victims, verb: str) -> None:
     prepare(workspace, verb)

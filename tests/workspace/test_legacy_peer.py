@@ -18,7 +18,7 @@ from everloop.workspace.gc import Scope
 from everloop.workspace.yamlfile import load_plain
 from tests.workspace.dvcpeer import as_dvc_2, commit, dvc, dvc_json, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 FILES: dict[str, str | None] = {
     "data/unix.csv": "a\nb\n",

@@ -15,7 +15,7 @@ from everloop.workspace.gc import Scope
 from everloop.workspace.yamlfile import load_plain
 from tests.workspace.dvcpeer import commit, dvc, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 PIPELINE = """stages:
   copy:

@@ -297,8 +297,8 @@ def test_crash_before_the_record_leaves_the_old_state(
 def test_source_with_unknown_settings_is_left_alone(registry: Workspace, workspace: Workspace) -> None:
     workspace.imports.repository(str(registry.root), "one", "one")
     record = workspace.root / "one.dvc"
-    record.write_text(record.read_text().replace("    rev_lock", "    config: other\n    rev_lock"))
-    with pytest.raises(InvalidError, match="'config' of its source is not supported"):
+    record.write_text(record.read_text().replace("    rev_lock", "    db: other\n    rev_lock"))
+    with pytest.raises(InvalidError, match="'db' of its source is not supported"):
         workspace.imports.update()
 
 

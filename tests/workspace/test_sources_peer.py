@@ -19,7 +19,7 @@ from everloop.workspace import Workspace
 from everloop.workspace.yamlfile import load_plain
 from tests.workspace.dvcpeer import commit, dvc, dvc_json, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 
 PIPELINE = """\

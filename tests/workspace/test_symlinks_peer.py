@@ -11,7 +11,7 @@ import pytest
 from everloop.workspace import Workspace
 from tests.workspace.dvcpeer import commit, dvc, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.fileservers import FileServer, file_server
 from tests.s3 import S3Server, s3_server
 from tests.workspace.dvcpeer import commit, dvc, dvc_json, needs_dvc, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 DATA = {"d/a": "1", "d/sub/ü b": "2", "f.txt": "3"}
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.workspace.dvcpeer import commit, dvc, environment, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 EVER = Path(sys.executable).parent / "ever"
 

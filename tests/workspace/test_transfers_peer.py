@@ -19,10 +19,7 @@ from tests.s3 import S3Server, s3_server
 
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 
-pytestmark = [
-    pytest.mark.peer,
-    pytest.mark.skipif(not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers"),
-]
+pytestmark = pytest.mark.peer
 FILES = {"data/a": "1", "data/sub/ü b": "2", "data/sub/c": "3", "one.txt": "4"}
 
 

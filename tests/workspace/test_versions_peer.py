@@ -18,7 +18,7 @@ from everloop.workspace.source import open_source
 from tests.s3 import S3Server, s3_server
 from tests.workspace.dvcpeer import commit, dvc, dvc_json, needs_dvc, run, write
 
-pytestmark = [pytest.mark.peer, needs_dvc]
+pytestmark = needs_dvc
 
 FILES: dict[str, str | None] = {
     "d/a": "1",

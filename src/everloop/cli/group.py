@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,10 +68,21 @@ def cli() -> None:
 cli.params += global_options()
 
 
+def _shown() -> AbstractContextManager[None]:
+    """How far long work is, where a person sees it."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from everloop.cli.progressline import ProgressLine
+    from everloop.progress import listening
+
+    return listening(ProgressLine())
+
+
 def run() -> None:
     """Run the command line and exit: 0 done, 1 failed or a gate not passed, 2 wrong usage, 130 stopped."""
     try:
-        cli(standalone_mode=False)
+        with _shown():
+            cli(standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:

@@ -6,6 +6,7 @@ import click
 
 from everloop.cli.output import emit, hint, json_option, say
 from everloop.cli.sources import (
+    configuration_options,
     force_option,
     fs_config_option,
     jobs_option,
@@ -18,11 +19,12 @@ from everloop.cli.words import ManyWords, absolute, assignments
 from everloop.workspace import DvcFile, Workspace, options
 
 
-@click.command("import")
+@click.command("import", cls=ManyWords)
 @click.argument("url")
 @click.argument("path")
 @rev_option
 @remote_option
+@configuration_options
 @out_option
 @click.option("--no-exec", is_flag=True, help="Only record it, and do not even look there; `ever update` brings it.")
 @click.option("--no-download", is_flag=True, help="Only record it; `ever update` brings it.")
@@ -34,6 +36,8 @@ def import_command(
     path: str,
     rev: str | None,
     remote: str | None,
+    config: str | None,
+    remote_config: tuple[str, ...],
     out: str | None,
     no_exec: bool,
     no_download: bool,
@@ -50,12 +54,16 @@ def import_command(
     """
     _refuse_both(no_exec, no_download)
     target = target_of(out, path)
+    given = assignments(remote_config)
+    _warn_of_secrets(given, "make a configuration file with it and import with --config FILE")
     file = Workspace.open(target.parent).imports.repository(
         url,
         path,
         target,
         rev=rev,
         remote=remote,
+        config=config,
+        remote_options=given,
         download=not no_download,
         execute=not no_exec,
         jobs=jobs,
@@ -73,6 +81,7 @@ def import_command(
 @click.option("--no-download", is_flag=True, help="Only record it, with what the server says of it.")
 @jobs_option
 @fs_config_option
+@click.option("--version-aware", is_flag=True, help="Pin each file to its version in a bucket that keeps versions.")
 @force_option
 @json_option
 def import_url(
@@ -84,6 +93,7 @@ def import_url(
     no_download: bool,
     jobs: int | None,
     fs_config: tuple[str, ...],
+    version_aware: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -95,16 +105,18 @@ def import_url(
     Example:
       ever import-url s3://bucket/flights data/flights
       ever import-url --to-remote https://example.org/rows.csv
+      ever import-url --version-aware s3://bucket/model.bin
     """
     _refuse_both(no_exec, no_download)
     if to_remote and (no_exec or no_download):
         raise click.UsageError("--to-remote brings the bytes, so it cannot go with --no-exec or --no-download")
+    if to_remote and version_aware:
+        raise click.UsageError("--version-aware keeps the data where they are, so it cannot go with --to-remote")
     if remote and not to_remote:
         raise click.UsageError("--remote goes with --to-remote")
     target = target_of(out, url)
     known = assignments(fs_config)
-    for name in sorted(options.SECRETS.intersection(known)):
-        say(f"{name} is a secret, and the .dvc file keeps it: better make a remote and import remote://NAME/path")
+    _warn_of_secrets(known, "make a remote and import remote://NAME/path")
     file = Workspace.open(target.parent).imports.address(
         url,
         target,
@@ -114,6 +126,7 @@ def import_url(
         execute=not no_exec,
         jobs=jobs,
         fs_config=known,
+        version_aware=version_aware,
         force=force,
     )
     _tell_imported(file, as_json)
@@ -121,7 +134,7 @@ def import_url(
 
 @click.command()
 @click.argument("targets", nargs=-1)
-@click.option("--rev", metavar="REV", help="The revision to follow from now on.")
+@click.option("--rev", metavar="REV", help="The revision to follow from now on, or the id of a version to pin.")
 @click.option("-R", "--recursive", is_flag=True, help="A folder means all imports below it.")
 @click.option("--no-download", is_flag=True, help="Only record what is there now; the data come with the next update.")
 @click.option("--to-remote", is_flag=True, help="Bring the bytes straight to a remote instead of here.")
@@ -165,6 +178,11 @@ def update(
     lines += [f"{path}: nothing new" for path in report.unchanged]
     emit(report, as_json=as_json, text=lines or "nothing is imported")
     hint(f"git commit {' '.join(report.updated)}" if report.updated else "ever import URL PATH")
+
+
+def _warn_of_secrets(recorded: dict[str, str], instead: str) -> None:
+    for name in sorted(options.SECRETS.intersection(recorded)):
+        say(f"{name} is a secret, and the .dvc file keeps it: better {instead}")
 
 
 def _refuse_both(no_exec: bool, no_download: bool) -> None:

@@ -129,7 +129,7 @@ def _transfers(workspace: Workspace) -> Transfers:
     # Here, because `ever status` reads its words as these commands do, and mostly asks no remote.
     from everloop.workspace.transfers import Transfers
 
-    return Transfers(workspace, progress=_show_progress if sys.stderr.isatty() else None)
+    return Transfers(workspace)
 
 
 def _meaning(workspace: Workspace, targets: tuple[str, ...], words: dict[str, Any]) -> dict[str, Any]:
@@ -161,8 +161,6 @@ def _revisions(workspace: Workspace, words: dict[str, Any]) -> list[Revision]:
 def _finish(
     report: Transfer, verb: str, *, as_json: bool, value: object, lines: list[str] | None = None, tolerant: bool = False
 ) -> None:
-    if sys.stderr.isatty() and (report.done or report.failed):
-        click.echo(err=True)
     for file, why in report.unreadable.items():
         say(f"passed over {file}: {why}")
     for failure in report.failed[:_SHOWN_FAILURES]:
@@ -178,8 +176,3 @@ def _finish(
             f"{len(report.failed)} file(s) were not {verb}",
             hint="what arrived is kept; run the command again for the rest",
         )
-
-
-def _show_progress(done: int, of: int) -> None:
-    if done % 100 == 0 or done == of:
-        click.echo(f"\r{done:,} of {of:,}", err=True, nl=False)

@@ -32,7 +32,7 @@ def remote_option(command: Command) -> Command:
     return click.option("--remote", metavar="NAME", help="The repository's remote that has its data.")(command)
 
 
-def _configuration_options(command: Command) -> Command:
+def configuration_options(command: Command) -> Command:
     """Add `--config` and `--remote-config`; the function receives both, to be handed to `_source`."""
     words = click.option(
         "--remote-config",
@@ -63,7 +63,7 @@ def force_option(command: Command) -> Command:
 @click.argument("path", default="")
 @rev_option
 @remote_option
-@_configuration_options
+@configuration_options
 @click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
 @click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
 @click.option("-L", "--level", type=click.IntRange(min=0), help="How deep to look.")
@@ -113,7 +113,7 @@ def list_command(
 @click.argument("path", default="")
 @rev_option
 @remote_option
-@_configuration_options
+@configuration_options
 @click.option("-s", "--summarize", is_flag=True, help="Only the whole.")
 @json_option
 def du(
@@ -139,7 +139,7 @@ def du(
 @click.argument("path")
 @rev_option
 @remote_option
-@_configuration_options
+@configuration_options
 @out_option
 @click.option("--show-url", is_flag=True, help="Only print where the data are.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, help="How many files to bring at a time.")

@@ -229,7 +229,7 @@ def verify(cloud: bool, fetch: bool, remote: str | None, jobs: int | None, as_js
         raise click.UsageError("--fetch heals the cache, --cloud looks at a remote: one at a time")
     if remote is not None and not (cloud or fetch):
         raise click.UsageError("--remote goes with --cloud or --fetch")
-    report = Workspace.open().verify(cloud=cloud, fetch=fetch, remote=remote, jobs=jobs, progress=_progress)
+    report = Workspace.open().verify(cloud=cloud, fetch=fetch, remote=remote, jobs=jobs)
     lines = [f"{report.n_objects:,} objects, {report.size_bytes:,} bytes: {len(report.corrupt)} damaged"]
     for item in report.corrupt:
         healed = ", and a good copy is in its place" if item.is_healed else ""
@@ -376,8 +376,3 @@ def _told(operation: Operation) -> dict[str, object]:
         "objects": list(operation.objects),
         "size_bytes": operation.size_bytes,
     }
-
-
-def _progress(n_objects: int, size_bytes: int) -> None:
-    if n_objects % 1000 == 0 and sys.stderr.isatty():
-        say(f"{n_objects:,} objects, {size_bytes:,} bytes")

@@ -27,11 +27,14 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         key: Where it lies.
         size_bytes: None when the server does not tell.
         etag: The server's own mark of the content, without quotes; None when it has none.
+        version_id: By which the bucket keeps it when another one takes its place; None when it was not asked for, or
+            the bucket keeps no versions.
     """
 
     key: str
     size_bytes: int | None = None
     etag: str | None = None
+    version_id: str | None = None
 
 
 class Bucket(Protocol):
@@ -97,11 +100,18 @@ class Bucket(Protocol):
 class VersionedBucket(Bucket, Protocol):
     """A bucket that may keep what was under a key before, by an id that it gives each version."""
 
-    def get_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object]) -> None:
-        """As `get`, in a version; None means the newest one.
+    def get_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object]) -> Stored:
+        """As `get`, in a version; None means the newest one. Returns what came, with its version.
 
         Raises:
             NotFoundError: There is no such key, or no such version of it.
+        """
+        ...
+
+    def head_version(self, key: str, version_id: str | None) -> Stored:
+        """What `get_version` would hand out, without its bytes.
+
+        Raises: as `get_version`.
         """
         ...
 

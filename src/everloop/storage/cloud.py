@@ -25,7 +25,7 @@ from everloop.storage.aws import profile_settings
 from everloop.storage.bucket import CHUNK_BYTES, Stored, is_key
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, GetResult
     from obstore.store import ObjectStore
 
 _WHOLE_BYTES = 8 << 20
@@ -118,17 +118,24 @@ class Cloud:
     def get(self, key: str, sink: Callable[[bytes], object]) -> None:
         self.get_version(key, None, sink)
 
-    def get_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object]) -> None:
+    def get_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object]) -> Stored:
+        return self._in_version(key, version_id, sink)
+
+    def head_version(self, key: str, version_id: str | None) -> Stored:
+        return self._in_version(key, version_id, None)
+
+    def _in_version(self, key: str, version_id: str | None, sink: Callable[[bytes], object] | None) -> Stored:
+        """Without a sink only what is said of the object."""
         import obstore
 
-        options: GetOptions | None = {"version": version_id} if version_id else None
+        options: GetOptions = {"head": sink is None}
+        if version_id:
+            options["version"] = version_id
         try:
             answer = obstore.get(self._store, self._checked(key), options=options)
-            if answer.meta["size"] <= _WHOLE_BYTES:
-                sink(answer.bytes().to_bytes())
-                return
-            for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
-                sink(bytes(chunk))
+            if sink is not None:
+                _pour(answer, sink)
+            return _stored(answer.meta)
         except FileNotFoundError as error:
             version = f" in version {version_id}" if version_id else ""
             raise NotFoundError(f"{key} is not in {self.url}{version}") from error
@@ -208,9 +215,22 @@ def _open(parts: Any, options: Mapping[str, str]) -> ObjectStore:
         raise InvalidError(f"{parts.scheme}://{bucket} cannot be opened: {_first_line(error)}") from error
 
 
+def _pour(answer: GetResult, sink: Callable[[bytes], object]) -> None:
+    if answer.meta["size"] <= _WHOLE_BYTES:
+        sink(answer.bytes().to_bytes())
+        return
+    for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+        sink(bytes(chunk))
+
+
 def _stored(meta: Any) -> Stored:
     etag = meta["e_tag"]
-    return Stored(key=meta["path"], size_bytes=meta["size"], etag=etag.strip('"') if etag else None)
+    return Stored(
+        key=meta["path"],
+        size_bytes=meta["size"],
+        etag=etag.strip('"') if etag else None,
+        version_id=meta["version"],
+    )
 
 
 def _s3_config(options: Mapping[str, str]) -> Any:

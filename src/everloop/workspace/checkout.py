@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from everloop import progress
 from everloop.errors import ConflictError, NotFoundError
 from everloop.workspace import arrangement, durable, hashing, links, objectid, slices
 from everloop.workspace.arrangement import Arrangement
@@ -244,21 +245,26 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
         (folder / parent).mkdir(parents=True, exist_ok=True)
     paths, md5s = list(plan.write), list(plan.write.values())
     executable = plan.arrangement.executable if plan.content.is_directory else paths * plan.content.is_executable
-    written = slices.each(
-        lambda places: [
-            b"".join(
-                _WRITTEN.pack(
-                    *_materialise(
-                        workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=paths[at] in executable
+    average = plan.content.size_bytes // max(plan.content.n_files or 1, 1)
+    # A link moves no bytes.
+    moved = 0 if workspace.cache.link_types[0] in ("hardlink", "symlink") else average
+    with progress.phase("checking out", len(names), moved * len(names) or None) as phase:
+        written = slices.each(
+            lambda places: [
+                b"".join(
+                    _WRITTEN.pack(
+                        *_materialise(
+                            workspace.cache, md5s[at], f"{folder}/{names[at]}", is_executable=paths[at] in executable
+                        )
                     )
+                    for at in places
                 )
-                for at in places
-            )
-        ],
-        range(len(names)),
-        item_bytes=plan.content.size_bytes // max(plan.content.n_files or 1, 1),
-        is_forkable=True,
-    )
+            ],
+            range(len(names)),
+            item_bytes=average,
+            is_forkable=True,
+            told=progress.batches(phase, lambda places: moved * len(places)),
+        )
     listing = Listing()
     is_linked = bytearray()
     found = itertools.chain.from_iterable(map(_WRITTEN.iter_unpack, written))

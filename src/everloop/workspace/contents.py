@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from everloop import progress
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import hashing, objectid, slices, widewalk
 from everloop.workspace.cache import Cache
@@ -245,16 +246,23 @@ class Contents:
         def source(place: int) -> Source:
             return f"{folder}/{listing.names[place]}", listing.identity(place)
 
-        average = sum(listing.sizes[place] for place in unread) // max(len(unread), 1)
-        if incoming is not None:
-            read = incoming.add_files(unread, source, file_bytes=average)
-        else:
-            read = slices.each(
-                lambda part: [self._hash(source(place)[0]) for place in part],
-                unread,
-                item_bytes=average,
-                is_forkable=True,
-            )
+        def measured(part: Sequence[int]) -> int:
+            return sum(listing.sizes[place] for place in part)
+
+        size_bytes = measured(unread)
+        average = size_bytes // max(len(unread), 1)
+        with progress.phase("hashing" if incoming is None else "adding", len(unread), size_bytes) as phase:
+            told = progress.batches(phase, measured)
+            if incoming is not None:
+                read = incoming.add_files(unread, source, file_bytes=average, told=told)
+            else:
+                read = slices.each(
+                    lambda part: [self._hash(source(place)[0]) for place in part],
+                    unread,
+                    item_bytes=average,
+                    is_forkable=True,
+                    told=told,
+                )
         for place, md5 in zip(unread, read, strict=True):
             known[place] = md5
         md5s = [md5 for md5 in known if md5 is not None]
@@ -269,6 +277,7 @@ class Contents:
             return known
         started_ns = time.time_ns()
         place = Path(self._place(path))
-        md5 = incoming.add_file(place, found) if incoming is not None else self._hash(place)
+        with progress.phase("hashing" if incoming is None else "adding", 1, found.st_size):
+            md5 = incoming.add_file(place, found) if incoming is not None else self._hash(place)
         self._state.put(path, found, md5, hashed_at_ns=started_ns)
         return md5

@@ -14,8 +14,8 @@ import msgspec
 
 from everloop.errors import InvalidError
 from everloop.plaintext import nearest
-from everloop.workspace import durable, hashing, objectid, recordhash, traitrecord, yamlfile
-from everloop.workspace.cloudentry import read_versions
+from everloop.workspace import durable, hashing, objectid, reach, recordhash, traitrecord, yamlfile
+from everloop.workspace.cloudentry import read_pins, read_versions
 from everloop.workspace.values import Content, DvcFile, Imported, Out
 
 # What an entry says of the bytes; all of it goes when they change.
@@ -63,7 +63,7 @@ def parse(text: str, path: str, where: str) -> DvcFile:
     outs = tuple(filter(None, read))
     deps = data.get("deps")
     if deps and len(outs) == 1:
-        outs = (msgspec.structs.replace(outs[0], imported=_read_source(deps, folder)),)
+        outs = (msgspec.structs.replace(outs[0], imported=_read_source(deps, folder, where)),)
     return DvcFile(path=path, outs=outs, is_import=bool(deps))
 
 
@@ -168,29 +168,25 @@ def read_content(entry: dict[str, Any], where: str) -> Content | None:
     )
 
 
-def _read_source(deps: Any, folder: PurePosixPath) -> Imported | None:
+def _read_source(deps: Any, folder: PurePosixPath, where: str) -> Imported | None:
     """Where an import comes from; None when it is of a kind that cannot be fetched. What is wrong, `update` tells."""
     dep = deps[0] if isinstance(deps, list) and len(deps) == 1 and isinstance(deps[0], dict) else {}
     path, repo, options = dep.get("path"), dep.get("repo"), dep.get("fs_config") or {}
-    if not isinstance(path, str) or not isinstance(options, dict) or "version_aware" in options:
+    if not isinstance(path, str) or not isinstance(options, dict):
         return None
     if repo is None:
         address = path if "://" in path else posixpath.normpath(str(folder / path))
         mark = dep.get("md5") or dep.get("etag") or dep.get("checksum")
-        known = tuple((str(key), str(value)) for key, value in options.items())
-        return Imported(address=address, options=known, mark=mark)
-    if (
-        not isinstance(repo, dict)
-        or not isinstance(repo.get("url"), str)
-        or not isinstance(repo.get("remote", ""), str)
-    ):
+        known = tuple((str(key), str(value)) for key, value in options.items() if key != "version_aware")
+        return Imported(address=address, options=known, mark=mark, pins=read_pins(dep, where))
+    if not isinstance(repo, dict) or not isinstance(repo.get("url"), str):
         return None
     return Imported(
         address=repo["url"],
         is_repository=True,
         path=path.strip("/"),
         commit=repo.get("rev_lock") or repo.get("rev"),
-        remote=repo.get("remote"),
+        reach=reach.read(repo, where),
     )
 
 

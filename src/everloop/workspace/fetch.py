@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from everloop import progress
 from everloop.errors import EverloopError, NotFoundError
 from everloop.workspace import hashing, parallel, versions
 from everloop.workspace.fetchimports import fetch_imports, files_of, needs_source
 from everloop.workspace.incoming import Incoming
 from everloop.workspace.parallel import Patience
 from everloop.workspace.remote_store import RemoteStore
-from everloop.workspace.routes import Journal, Progress, Route, Transfer, present_in_cache, routes
+from everloop.workspace.routes import Journal, Route, Transfer, present_in_cache, routes
 from everloop.workspace.values import Out
 
 if TYPE_CHECKING:
@@ -40,10 +41,9 @@ def fetch(
     remote: str | None = None,
     jobs: int | None = None,
     patience: Patience | None = None,
-    progress: Progress | None = None,
 ) -> Transfer:
     """Fetch the outs; see `Workspace.fetch`."""
-    journal = Journal(progress)
+    journal = Journal()
     plain, versioned = versions.split(workspace, _incomplete(workspace, outs), remote)
     for group in versioned:
         versions.fetch(workspace, group, journal, jobs=jobs, patience=patience)
@@ -69,7 +69,7 @@ def fetch_listings(
     workspace: Workspace, outs: Iterable[Out], *, remote: str | None = None, patience: Patience | None = None
 ) -> Transfer:
     """Fetch only the listings of directories, so that parts of them can be told."""
-    journal = Journal(None)
+    journal = Journal()
     lacking = [out for out in outs if out.content is not None and not workspace.cache.has(out.content.md5)]
     for out in filter(needs_source, lacking):
         with workspace.cache.incoming() as incoming:
@@ -147,24 +147,27 @@ def _take(
     """Fetch objects; returns the ids of those that did not come."""
     forgiven = set(optional)
     failed: set[str] = set()
-    journal.expect(len(names))
 
     def get(md5: str) -> _Arrived:
         aside = incoming.reserve()
         return _Arrived(aside, store.fetch(md5, os.fspath(aside)))
 
     wanted = list(names)
-    if store.bucket.is_near:
-        # Here, because it loads the room of the buckets, which most commands do without.
-        from everloop.workspace import near
+    with progress.phase("fetching", len(wanted)) as phase:
+        if store.bucket.is_near:
+            # Here, because it loads the room of the buckets, which most commands do without.
+            from everloop.workspace import near
 
-        wanted = near.fetch(incoming, store.bucket, wanted, lambda md5: journal.arrived(md5, names[md5]))
-    for done in parallel.each(get, wanted, jobs=store.jobs, batch=store.batch, patience=store.patience):
-        if done.result is not None:
-            incoming.adopt(done.result.aside, done.item, done.result.size_bytes)
-            journal.arrived(done.item, names[done.item])
-            continue
-        failed.add(done.item)
-        if done.error is not None and not (done.item in forgiven and isinstance(done.error, NotFoundError)):
-            journal.fail(store.name, done.item, names[done.item], done.error.message)
+            told = progress.batches(phase)
+            wanted = near.fetch(incoming, store.bucket, wanted, lambda md5: journal.arrived(md5, names[md5]), told)
+        for done in parallel.each(get, wanted, jobs=store.jobs, batch=store.batch, patience=store.patience):
+            if phase is not None:
+                phase.did(1, done.result.size_bytes if done.result is not None else 0)
+            if done.result is not None:
+                incoming.adopt(done.result.aside, done.item, done.result.size_bytes)
+                journal.arrived(done.item, names[done.item])
+                continue
+            failed.add(done.item)
+            if done.error is not None and not (done.item in forgiven and isinstance(done.error, NotFoundError)):
+                journal.fail(store.name, done.item, names[done.item], done.error.message)
     return failed

@@ -1,7 +1,8 @@
 """Bring imported data from where they were imported: the same bytes, or none.
 
 What was imported from another repository comes from there, at the commit that the record names; it is never pushed, as
-with DVC. What was imported from an address comes from there only when no remote has it. Leaves records as they are.
+with DVC. What was imported from an address comes from there only when no remote has it, or when the record pins it to a
+version. Leaves records as they are.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from everloop import progress
 from everloop.errors import EverloopError, FailedError
 from everloop.workspace import hashing, importrecord, parallel
 from everloop.workspace.incoming import Incoming
+from everloop.workspace.origin import Origin, Pins
 from everloop.workspace.routes import Journal
-from everloop.workspace.source import Source, open_source
-from everloop.workspace.take import origin_of, take_address, take_from
+from everloop.workspace.source import Source
+from everloop.workspace.take import open_repository, origin_of, take_address, take_from
 from everloop.workspace.toremote import measure
-from everloop.workspace.values import Entry, Imported, Out
+from everloop.workspace.values import Entry, Imported, Out, Reach
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
@@ -37,18 +40,18 @@ def fetch_imports(workspace: Workspace, outs: Iterable[Out], journal: Journal, *
         journal: Told of each object.
         jobs: How many files to bring at a time.
     """
-    by_source: dict[tuple[str, str | None, str | None], list[Out]] = {}
+    by_source: dict[tuple[str, str | None, Reach], list[Out]] = {}
     for out in outs:
         assert out.imported is not None
-        key = (out.imported.address, out.imported.commit, out.imported.remote)
+        key = (out.imported.address, out.imported.commit, out.imported.reach)
         if out.imported.is_repository:
             by_source.setdefault(key, []).append(out)
         else:
             _fetch_address(workspace, out, out.imported, journal, jobs)
-    for (url, commit, remote), found in by_source.items():
+    for (url, commit, reach), found in by_source.items():
         waiting = list(found)
         try:
-            with open_source(_place(workspace, url), commit, caches=[workspace.cache], remote=remote) as source:
+            with open_repository(workspace, _place(workspace, url), commit, reach) as source:
                 while waiting:
                     out = waiting.pop()
                     try:
@@ -71,13 +74,13 @@ def bring_unrecorded(workspace: Workspace, out: Out, *, jobs: int | None = None)
     assert imported is not None
     if imported.is_repository:
         url = _place(workspace, imported.address)
-        with open_source(url, imported.commit, caches=[workspace.cache], remote=imported.remote) as source:
+        with open_repository(workspace, url, imported.commit, imported.reach) as source:
             content = take_from(workspace, source, imported.path, jobs=jobs)
     else:
-        origin = origin_of(workspace, _place(workspace, imported.address), dict(imported.options))
+        origin = _origin(workspace, imported)
         found, mark = take_address(workspace, origin, download=True, jobs=jobs)
         assert found is not None
-        if imported.mark and not importrecord.is_same({"md5": imported.mark}, mark):
+        if imported.mark and imported.pins is None and not importrecord.is_same({"md5": imported.mark}, mark):
             raise FailedError(
                 f"{imported.address} has changed since {out.path} was recorded", hint=f"ever update {out.path}"
             )
@@ -97,11 +100,11 @@ def files_of(workspace: Workspace, out: Out) -> dict[str, str]:
     if out.imported.is_repository:
         imported = out.imported
         url = _place(workspace, imported.address)
-        with open_source(url, imported.commit, caches=[workspace.cache], remote=imported.remote) as source:
+        with open_repository(workspace, url, imported.commit, imported.reach) as source:
             start = len(imported.path) + 1 if imported.path else 0
             listing = {entry.path[start:]: entry.md5 or "" for entry in source.files(imported.path)}
     else:
-        origin = origin_of(workspace, _place(workspace, out.imported.address), dict(out.imported.options))
+        origin = _origin(workspace, out.imported)
         found: dict[str, str] = {}
         measure(origin, jobs=_JOBS, hashes=found)
         listing = found
@@ -112,9 +115,8 @@ def files_of(workspace: Workspace, out: Out) -> dict[str, str]:
 
 def _fetch_address(workspace: Workspace, out: Out, imported: Imported, journal: Journal, jobs: int | None) -> None:
     assert out.content is not None
-    journal.expect(1)
     try:
-        origin = origin_of(workspace, _place(workspace, imported.address), dict(imported.options))
+        origin = _origin(workspace, imported)
         content, _ = take_address(workspace, origin, download=True, jobs=jobs)
         if content is None or content.md5 != out.content.md5:
             raise _other_bytes(out)
@@ -122,6 +124,16 @@ def _fetch_address(workspace: Workspace, out: Out, imported: Imported, journal: 
         _fail(journal, out, error)
     else:
         journal.arrived(out.content.md5, out.path)
+
+
+def _origin(workspace: Workspace, imported: Imported) -> Origin:
+    """What lies at the address of an import; of a version-aware one, in the versions that the record names."""
+    return origin_of(
+        workspace,
+        _place(workspace, imported.address),
+        dict(imported.options),
+        pins=None if imported.pins is None else Pins(wanted=dict(imported.pins) or None),
+    )
 
 
 def _fetch_from(workspace: Workspace, source: Source, out: Out, journal: Journal, jobs: int) -> None:
@@ -142,7 +154,6 @@ def _fetch_from(workspace: Workspace, source: Source, out: Out, journal: Journal
             raise _other_bytes(out)
         if top.is_directory and not workspace.cache.has(md5):
             incoming.add_directory(names)
-            journal.expect(1)
             journal.arrived(md5, out.path)
 
 
@@ -170,19 +181,21 @@ def _bring_files(
         hashes[entry.path] = entry.md5
         if entry.md5 not in wanted and not workspace.cache.has(entry.md5):
             wanted[entry.md5] = (entry.path, incoming.reserve())
-    journal.expect(len(wanted))
     lost: set[str] = set()
-    for done in parallel.each(lambda md5: source.fetch_object(md5, wanted[md5][1]), list(wanted), jobs=jobs):
-        name, aside = wanted[done.item]
-        path = out.path + name[len(out.imported.path) :]
-        if done.error is None:
-            incoming.adopt(aside, done.item, aside.stat().st_size)
-            journal.arrived(done.item, path)
-        else:
-            lost.add(done.item)
-            journal.lost(out.imported.address, done.item, path, done.error.message)
-            with suppress(FileNotFoundError):
-                aside.unlink()
+    with progress.phase("fetching", len(wanted)) as phase:
+        for done in parallel.each(lambda md5: source.fetch_object(md5, wanted[md5][1]), list(wanted), jobs=jobs):
+            name, aside = wanted[done.item]
+            path = out.path + name[len(out.imported.path) :]
+            if phase is not None:
+                phase.did(1)
+            if done.error is None:
+                incoming.adopt(aside, done.item, aside.stat().st_size)
+                journal.arrived(done.item, path)
+            else:
+                lost.add(done.item)
+                journal.lost(out.imported.address, done.item, path, done.error.message)
+                with suppress(FileNotFoundError):
+                    aside.unlink()
     return {path: md5 for path, md5 in hashes.items() if md5 not in lost}
 
 
@@ -207,5 +220,7 @@ def _place(workspace: Workspace, address: str) -> str:
 
 
 def needs_source(out: Out) -> bool:
-    """Whether an out comes from the repository that it was imported from, and from no remote."""
-    return out.imported is not None and out.imported.is_repository
+    """Whether an out comes from where it was imported from, and from no remote."""
+    if out.imported is None:
+        return False
+    return out.imported.is_repository or (out.imported.pins is not None and not out.is_pushed)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from everloop import progress
 from everloop.errors import FailedError
 
 # What fits into a pipe of the smallest usual size: all numbers are in it before the first process starts.
@@ -40,13 +41,19 @@ def is_possible() -> bool:
     return "\nThreads:\t1\n" in status
 
 
-def each(work: Callable[[int], list[Any]], n_slices: int, n_processes: int) -> list[list[Any]]:
+def each(
+    work: Callable[[int], list[Any]],
+    n_slices: int,
+    n_processes: int,
+    told: Callable[[int], object] | None = None,
+) -> list[list[Any]]:
     """Do the work for the slices 0, 1, ...; whichever process is free takes the next one.
 
     Args:
         work: Gives the results of a slice: plain values, as `marshal` takes them.
         n_slices: At most `MOST_SLICES`.
         n_processes: How many to start.
+        told: Hears, in this process, of each slice that is done.
 
     Raises:
         FailedError: A process was killed from outside.
@@ -70,7 +77,7 @@ def each(work: Callable[[int], list[Any]], n_slices: int, n_processes: int) -> l
             os.close(writer)
             children[reader] = child
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-        return _gathered(children, n_slices)
+        return _gathered(children, n_slices, told)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         gc.unfreeze()
@@ -89,6 +96,7 @@ def _serve(work: Callable[[int], list[Any]], numbers: int, writer: int, parent: 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _end_with(parent)
         gc.disable()
+        progress.mute()
         while taken := os.read(numbers, _NUMBER.size):
             (number,) = _NUMBER.unpack(taken)
             _send(writer, number, marshal.dumps(work(number)))
@@ -131,7 +139,7 @@ def _unpickled(payload: bytes) -> BaseException:
     return failure
 
 
-def _gathered(children: dict[int, int], n_slices: int) -> list[list[Any]]:
+def _gathered(children: dict[int, int], n_slices: int, told: Callable[[int], object] | None) -> list[list[Any]]:
     results: list[list[Any]] = [[] for _ in range(n_slices)]
     n_done = 0
     with selectors.DefaultSelector() as selector:
@@ -149,6 +157,8 @@ def _gathered(children: dict[int, int], n_slices: int) -> list[list[Any]]:
                         raise _unpickled(payload)
                     results[number] = marshal.loads(payload)  # noqa: S302  as above
                     n_done += 1
+                    if told is not None:
+                        told(number)
     if n_done < n_slices:
         raise FailedError(
             "a process that worked for this one was killed from outside, for want of memory perhaps",

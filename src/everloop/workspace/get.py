@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from everloop import progress
 from everloop.errors import ConflictError, NotFoundError
 from everloop.workspace import durable, parallel
 from everloop.workspace.configuration import Configuration
@@ -103,9 +104,14 @@ def _bring_all(origin: Origin, aside: Path, jobs: int) -> None:
         with target.open("wb") as sink:
             origin.read(file.name, sink.write)
 
-    for answer in parallel.each(bring, origin.files(), jobs=jobs, patience=origin.patience):
-        if answer.error is not None:
-            raise answer.error
+    files = origin.files()
+    sizes = [file.size_bytes for file in files]
+    with progress.phase("bringing", len(files), None if None in sizes else sum(map(int, filter(None, sizes)))) as phase:
+        for answer in parallel.each(bring, files, jobs=jobs, patience=origin.patience):
+            if answer.error is not None:
+                raise answer.error
+            if phase is not None:
+                phase.did(1, answer.item.size_bytes or 0)
 
 
 def _fetch_all(source: Source, path: str, files: list[Entry], aside: Path, jobs: int) -> None:
@@ -120,9 +126,12 @@ def _fetch_all(source: Source, path: str, files: list[Entry], aside: Path, jobs:
         if entry.md5 is None:
             bring(entry)
     data = (entry for entry in files if entry.md5 is not None)
-    for answer in parallel.each(bring, data, jobs=jobs):
-        if answer.error is not None:
-            raise answer.error
+    with progress.phase("bringing", len(files)) as phase:
+        for answer in parallel.each(bring, data, jobs=jobs):
+            if answer.error is not None:
+                raise answer.error
+            if phase is not None:
+                phase.did(1, answer.item.size_bytes or 0)
 
 
 def _refuse_existing(target: Path, force: bool) -> None:

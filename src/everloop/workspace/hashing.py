@@ -20,6 +20,7 @@ from typing import BinaryIO, Protocol, Self
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.progress import Passing
 from everloop.workspace import objectid
 from everloop.workspace.dos2unix import Dos2Unix
 from everloop.workspace.values import DIRECTORY_SUFFIX
@@ -106,12 +107,20 @@ def md5_of(data: bytes, like: str = "") -> str:
 def md5_of_descriptor(descriptor: int, like: str = "") -> str:
     """The MD5, in hex, of the bytes from where the descriptor stands to the end of its file; `like` as before."""
     hasher = digest(like)
-    n_bytes = _FIRST_BYTES
-    while chunk := os.read(descriptor, n_bytes):
+    while chunk := os.read(descriptor, _FIRST_BYTES):
         hasher.update(chunk)
         # The second read of most files is the one that finds their end.
-        n_bytes = _FIRST_BYTES if len(chunk) < _FIRST_BYTES else CHUNK_BYTES
+        if len(chunk) == _FIRST_BYTES:
+            _hash_rest(hasher, descriptor)
+            break
     return hasher.hexdigest()
+
+
+def _hash_rest(hasher: Digest, descriptor: int) -> None:
+    with Passing() as passing:
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            hasher.update(chunk)
+            passing.passed(len(chunk))
 
 
 def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "", *, is_flushed: bool = False) -> str:
@@ -131,9 +140,11 @@ def md5_of_copy(source: int, target: int, size_bytes: int, like: str = "", *, is
             write_all(target, chunk)
         return hasher.hexdigest()
     copied = _Copying(source, target)
-    with copied, _flushing(target) if is_flushed and size_bytes >= _FLUSHED_BYTES else nullcontext():
+    flushed = _flushing(target) if is_flushed and size_bytes >= _FLUSHED_BYTES else nullcontext()
+    with copied, flushed, Passing() as passing:
         for piece in copied:
             hasher.update(piece)
+            passing.passed(len(piece))
     return hasher.hexdigest()
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.errors import ConflictError, InvalidError
-from everloop.workspace import importrecord, yamlfile
-from everloop.workspace.origin import is_local, local_path
+from everloop.workspace import importrecord, reach, yamlfile
+from everloop.workspace.origin import Pins, is_local, local_path
 from everloop.workspace.routes import open_store
 from everloop.workspace.settling import settle, take_from_repository
 from everloop.workspace.take import origin_of, take_address
@@ -41,6 +41,8 @@ class Imports:
         *,
         rev: str | None = None,
         remote: str | None = None,
+        config: str | os.PathLike[str] | None = None,
+        remote_options: Mapping[str, str] | None = None,
         download: bool = True,
         execute: bool = True,
         jobs: int | None = None,
@@ -54,6 +56,8 @@ class Imports:
             out: Where to.
             rev: A branch, tag or commit; None means the commit that is checked out there, or the main branch.
             remote: The name of the repository's remote that has its data; None means its default one.
+            config: A configuration file that counts more than the repository's own; the record names it.
+            remote_options: Options for its remote that count more; the record keeps them.
             download: False only records, for a later `update`.
             execute: False does not even look at the repository.
             jobs: How many files to bring at a time.
@@ -67,15 +71,15 @@ class Imports:
         """
         workspace, place = self._workspace, self._workspace.relative(out)
         file = _new_record(workspace, place, force)
+        way = reach.asked(workspace.root, remote, config, remote_options)
         stored = _stored_url(workspace.root, url)
         inner = path.strip("/")
         content, commit = None, None
         if execute:
-            content, commit = take_from_repository(workspace, stored, inner, rev, remote, download=download, jobs=jobs)
+            content, commit = take_from_repository(workspace, stored, inner, rev, way, download=download, jobs=jobs)
         repo = yamlfile.new_mapping(url=stored)
-        for key, value in (("rev", rev), ("rev_lock", commit), ("remote", remote)):
-            if value is not None:
-                repo[key] = value
+        repo |= {key: value for key, value in (("rev", rev), ("rev_lock", commit)) if value is not None}
+        repo |= reach.fields(way)
         data = importrecord.new(yamlfile.new_mapping(path=inner, repo=repo), Path(place).name)
         importrecord.fill(data, content, has_digest=execute)
         return settle(workspace, file, place, content, data, force=force)
@@ -90,6 +94,7 @@ class Imports:
         to_remote: bool = False,
         remote: str | None = None,
         fs_config: Mapping[str, str] | None = None,
+        version_aware: bool = False,
         jobs: int | None = None,
         force: bool = False,
     ) -> DvcFile:
@@ -103,6 +108,7 @@ class Imports:
             to_remote: Bring the bytes to a remote instead of here; `pull` puts them in place.
             remote: The name of that remote; None means the default one.
             fs_config: Options for the address, which the record keeps.
+            version_aware: Pin each file to its version in a bucket that keeps versions; the data are never pushed.
             jobs: How many files to bring at a time.
             force: Replace what lies at `out`.
 
@@ -110,16 +116,17 @@ class Imports:
         """
         workspace, place = self._workspace, self._workspace.relative(out)
         file = _new_record(workspace, place, force)
-        origin = origin_of(workspace, address, fs_config)
+        origin = origin_of(workspace, address, fs_config, pins=Pins() if version_aware else None)
         content, mark = None, {"hash": "md5"}
         if execute:
             store = open_store(workspace, remote, jobs=jobs) if to_remote else None
             content, mark = take_address(workspace, origin, download=download, store=store, jobs=jobs)
         where = _stored_path(workspace.root / file, local_path(address), address) if is_local(address) else address
-        dep = yamlfile.new_mapping(**mark, path=where)
-        if fs_config:
-            dep["fs_config"] = yamlfile.new_mapping(**fs_config)
-        data = importrecord.new(dep, Path(place).name)
+        dep = yamlfile.new_mapping(path=where)
+        if known := {**(fs_config or {}), **({"version_aware": True} if version_aware else {})}:
+            dep["fs_config"] = yamlfile.new_mapping(**known)
+        importrecord.renew(dep, mark)
+        data = importrecord.new(dep, Path(place).name, is_pushed=not (version_aware and execute))
         importrecord.fill(data, content, has_digest=execute)
         return settle(workspace, file, place, content, data, force=force, restore=not to_remote)
 
@@ -139,7 +146,8 @@ class Imports:
 
         Args:
             targets: Imported data or their `.dvc` files; None means all.
-            rev: The revision to follow from now on, of those from repositories.
+            rev: The revision to follow from now on, of those from repositories; of a file that is pinned to a version
+                in a bucket, the id of another one.
             recursive: A folder names all imports below it.
             download: False only records what is there now; the data are then no longer under version until `update`.
             to_remote: Bring the bytes of those from addresses to a remote instead of here.

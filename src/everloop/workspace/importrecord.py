@@ -17,15 +17,15 @@ from everloop.workspace.values import Content, DvcFile, Out
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
 
-_REFUSED = {"config", "fs_config", "db", "ds", "files", "cloud", "version_id"}
-_SOURCE_KEYS = ("md5", "checksum", "etag", "size", "nfiles", "isexec", "hash")
+_REFUSED = {"db", "ds", "cloud"}
+_SOURCE_KEYS = ("md5", "checksum", "etag", "size", "nfiles", "isexec", "version_id", "hash")
 
 
-def new(dep: CommentedMap, name: str) -> CommentedMap:
+def new(dep: CommentedMap, name: str, *, is_pushed: bool = True) -> CommentedMap:
     """A record with one source and one out, by the name that it has in its folder; `fill` completes it."""
     data = yamlfile.new_mapping(md5="", frozen=True)
     data["deps"] = [dep]
-    data["outs"] = [yamlfile.new_mapping(hash="md5", path=name)]
+    data["outs"] = [yamlfile.new_mapping(hash="md5", path=name, **({} if is_pushed else {"push": False}))]
     return data
 
 
@@ -47,11 +47,8 @@ def load(root: Path, file: DvcFile) -> tuple[Out, CommentedMap, CommentedMap]:
             raise InvalidError(f"{file.path}: the key {key!r} of its source is not supported", hint="use dvc")
     if not isinstance(dep.get("path"), str) or (repo is not None and not isinstance(repo.get("url"), str)):
         raise InvalidError(f"{file.path}: its source has no path or no url")
-    fs_config = dep.get("fs_config", {})
-    if not isinstance(fs_config, dict) or "version_aware" in fs_config:
-        raise InvalidError(f"{file.path}: this fs_config is not supported: found {fs_config!r}", hint="use dvc")
-    if repo is not None and not isinstance(repo.get("remote", ""), str):
-        raise InvalidError(f"{file.path}: a remote with settings of its own is not supported", hint="use dvc")
+    if not isinstance(dep.get("fs_config", {}), dict):
+        raise InvalidError(f"{file.path}: fs_config must be a mapping of options, found {dep['fs_config']!r}")
     return file.outs[0], data, cast("CommentedMap", dep)
 
 
@@ -78,7 +75,13 @@ def fill(data: CommentedMap, content: Content | None, *, has_digest: bool = True
 
 def renew(dep: CommentedMap, fields: dict[str, Any]) -> None:
     """Replace what a record says of what lies at its source."""
-    _replace(dep, _SOURCE_KEYS, fields)
+    listed = fields.get("files")
+    _replace(dep, _SOURCE_KEYS, {key: value for key, value in fields.items() if key != "files"})
+    if listed is None:
+        dep.pop("files", None)
+    else:
+        # Last, as DVC has it.
+        dep["files"] = [yamlfile.new_mapping(**file) for file in listed]
 
 
 def put(entry: CommentedMap, key: str, value: str, *, after: str) -> None:
@@ -91,8 +94,12 @@ def put(entry: CommentedMap, key: str, value: str, *, after: str) -> None:
 
 def is_same(dep: Mapping[str, Any], mark: dict[str, Any] | None) -> bool:
     """Whether the source has the mark that the record says; False when it has none to tell by."""
-    told = {(mark or {}).get(key) for key in ("md5", "etag", "checksum")} - {None}
-    return bool(told) and told <= {dep.get(key) for key in ("md5", "etag", "checksum")}
+    said = mark or {}
+    if "files" in said:
+        return bool(said["files"] == [dict(file) for file in dep.get("files") or ()])
+    told = {said.get(key) for key in ("md5", "etag", "checksum")} - {None}
+    is_told = bool(told) and told <= {dep.get(key) for key in ("md5", "etag", "checksum")}
+    return is_told and said.get("version_id", dep.get("version_id")) == dep.get("version_id")
 
 
 def _replace(entry: CommentedMap, known: tuple[str, ...], fields: dict[str, Any]) -> None:

@@ -74,13 +74,21 @@ class Incoming:
         md5s = self.add_files([source], lambda path: (os.fspath(path), identity(found)), file_bytes=found.st_size)
         return md5s[0]
 
-    def add_files(self, keys: Sequence[Key], source: Callable[[Key], Source], *, file_bytes: int = 0) -> list[str]:
+    def add_files(
+        self,
+        keys: Sequence[Key],
+        source: Callable[[Key], Source],
+        *,
+        file_bytes: int = 0,
+        told: Callable[[Sequence[Key]], object] | None = None,
+    ) -> list[str]:
         """Take many files in, several at once.
 
         Args:
             keys: One for each file.
             source: Where the file of a key lies, and what it was before.
             file_bytes: Average size.
+            told: Gets the keys of those that are done, batch by batch.
 
         Returns:
             The MD5s in the order of the keys.
@@ -94,17 +102,24 @@ class Incoming:
                 self._name_waiting()
             part = keys[start : start + size]
             md5s += slices.each(
-                lambda some: [self._take(*source(key)) for key in some], part, item_bytes=file_bytes, is_forkable=True
+                lambda some: [self._take(*source(key)) for key in some],
+                part,
+                item_bytes=file_bytes,
+                is_forkable=True,
+                told=told,
             )
             self._n_waiting += len(part)
         return md5s
 
-    def add_objects(self, ids: Sequence[str], place: Callable[[str], str]) -> list[bool]:
+    def add_objects(
+        self, ids: Sequence[str], place: Callable[[str], str], told: Callable[[Sequence[str]], object] | None = None
+    ) -> list[bool]:
         """Take objects in from another store, verified, several at once.
 
         Args:
             ids: Of the objects.
             place: Where an object lies there.
+            told: Gets the ids of those that are done, batch by batch.
 
         Returns:
             Whether it came, for each; one that is not there, damaged or cannot be written did not.
@@ -112,7 +127,9 @@ class Incoming:
         if self._n_waiting >= _BATCH_FILES:
             self._name_waiting()
         self._n_waiting += len(ids)
-        return slices.each(lambda some: [self._bring(md5, place(md5)) for md5 in some], ids, is_forkable=True)
+        return slices.each(
+            lambda some: [self._bring(md5, place(md5)) for md5 in some], ids, is_forkable=True, told=told
+        )
 
     def add_directory(self, files: dict[str, str]) -> str:
         """Take a directory object in, after all of its files that were added before.

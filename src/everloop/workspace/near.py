@@ -15,11 +15,15 @@ from everloop.storage.folder import Folder
 from everloop.workspace.cache import Cache
 from everloop.workspace.incoming import Incoming
 
+Told = Callable[[Sequence[str]], object]
+
 # What arrived is told after so many objects.
 _TOLD_OBJECTS = 1 << 13
 
 
-def push(cache: Cache, remote: Bucket, ids: Sequence[str], arrived: Callable[[str], None]) -> list[str]:
+def push(
+    cache: Cache, remote: Bucket, ids: Sequence[str], arrived: Callable[[str], None], told: Told | None
+) -> list[str]:
     """Bring objects of the cache to a remote; they are there, and durable, when this returns.
 
     Args:
@@ -27,6 +31,7 @@ def push(cache: Cache, remote: Bucket, ids: Sequence[str], arrived: Callable[[st
         remote: Where to.
         ids: Of the objects.
         arrived: Told of each that will be there.
+        told: Gets the ids of those that were looked at, batch by batch.
 
     Returns:
         The ids of the others.
@@ -36,7 +41,7 @@ def push(cache: Cache, remote: Bucket, ids: Sequence[str], arrived: Callable[[st
         return list(ids)
     try:
         with _incoming(remote) as incoming:
-            left = _bring(incoming, ids, cache.place, here.append)
+            left = _bring(incoming, ids, cache.place, here.append, told)
     except OSError:
         # The remote is full, read-only or gone: the usual way tells it with its name.
         return list(ids)
@@ -45,7 +50,9 @@ def push(cache: Cache, remote: Bucket, ids: Sequence[str], arrived: Callable[[st
     return left
 
 
-def fetch(incoming: Incoming, remote: Bucket, ids: Sequence[str], arrived: Callable[[str], None]) -> list[str]:
+def fetch(
+    incoming: Incoming, remote: Bucket, ids: Sequence[str], arrived: Callable[[str], None], told: Told | None
+) -> list[str]:
     """Take objects of a remote into the cache.
 
     Args:
@@ -53,22 +60,27 @@ def fetch(incoming: Incoming, remote: Bucket, ids: Sequence[str], arrived: Calla
         remote: Where from.
         ids: Of the objects.
         arrived: Told of each that came whole.
+        told: As with `push`.
 
     Returns:
         The ids of the others.
     """
     if not isinstance(remote, Folder):
         return list(ids)
-    return _bring(incoming, ids, _objects_of(remote).place, arrived)
+    return _bring(incoming, ids, _objects_of(remote).place, arrived, told)
 
 
 def _bring(
-    incoming: Incoming, ids: Sequence[str], place: Callable[[str], str], arrived: Callable[[str], None]
+    incoming: Incoming,
+    ids: Sequence[str],
+    place: Callable[[str], str],
+    arrived: Callable[[str], None],
+    told: Told | None,
 ) -> list[str]:
     left: list[str] = []
     for start in range(0, len(ids), _TOLD_OBJECTS):
         some = ids[start : start + _TOLD_OBJECTS]
-        for md5, has_come in zip(some, incoming.add_objects(some, place), strict=True):
+        for md5, has_come in zip(some, incoming.add_objects(some, place, told), strict=True):
             if has_come:
                 arrived(md5)
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -43,6 +43,20 @@ class OriginFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     size_bytes: int | None = None
     is_executable: bool = False
+
+
+class Pins(msgspec.Struct, frozen=True, kw_only=True):
+    """Says that each file at an address is read in one version, of those that its bucket keeps.
+
+    Attributes:
+        wanted: The version of each file by its name, None where only the newest has no id; None means the newest ones
+            of whatever files there are.
+        recorded: What a record says of files: `{"relpath": ..., "etag": ..., "version_id": ...}`. Who still has that
+            etag need not be asked for its version.
+    """
+
+    wanted: Mapping[str, str | None] | None = None
+    recorded: Sequence[Mapping[str, Any]] = ()
 
 
 class Origin(Protocol):
@@ -89,6 +103,7 @@ def open_origin(
     *,
     fs_config: Mapping[str, str] | None = None,
     ignore: IgnoreRules | None = None,
+    pins: Pins | None = None,
 ) -> Origin:
     """What lies at an address. Nothing is asked of it yet.
 
@@ -98,6 +113,7 @@ def open_origin(
         configuration: Knows the remotes.
         fs_config: Options for the address, by DVC's names, as those of a remote.
         ignore: What to pass over of a folder of this machine.
+        pins: The versions to read, when the record names some.
 
     Raises:
         InvalidError: There are no addresses of that kind, or an option is not known.
@@ -113,11 +129,15 @@ def open_origin(
         scheme = options.scheme_of(where)
     for option, value in (fs_config or {}).items():
         options.check("remote.the address", option, value, where)
+    of_bucket = {key: value for key, value in known.items() if key != "url"}
+    if pins is not None:
+        # Here, because its room loads the HTTP client, which costs as much as all other imports of a command.
+        from everloop.workspace.versionedorigin import VersionedOrigin
+
+        return VersionedOrigin(address, where, of_bucket, pins)
     if not scheme:
         return LocalOrigin(address, local_path(where), ignore)
-    if is_web(where) and not known:
-        return WebOrigin(where)
-    return BucketOrigin(address, where, {key: value for key, value in known.items() if key != "url"})
+    return WebOrigin(where) if is_web(where) and not known else BucketOrigin(address, where, of_bucket)
 
 
 class LocalOrigin:
@@ -201,13 +221,7 @@ class BucketOrigin:
 
     @cached_property
     def _found(self) -> list[Stored]:
-        found = sorted(self._bucket.find(self._key), key=lambda stored: stored.key)
-        folders = {parent.as_posix() for stored in found for parent in PurePosixPath(stored.key).parents}
-        # Some tools make an empty object for a folder.
-        found = [stored for stored in found if stored.size_bytes or stored.key not in folders]
-        if not found:
-            raise NotFoundError(f"there is nothing at {self.address}")
-        return found
+        return found_files(self._bucket, self._key, self.address)
 
     def files(self) -> list[OriginFile]:
         return [OriginFile(name=self._name(stored), size_bytes=stored.size_bytes) for stored in self._found]
@@ -228,10 +242,34 @@ class BucketOrigin:
         return {"md5": f"{md5}.dir", "size": size, "nfiles": len(etags), "hash": "md5"}
 
     def _name(self, stored: Stored) -> str:
-        name = stored.key[len(self._key) :].lstrip("/")
-        if any(part in (".", "..") for part in name.split("/")):
-            raise InvalidError(f"{self.address} has an object of the name {name!r}, which leads out of a folder")
-        return name
+        return name_below(self._key, stored.key, self.address)
+
+
+def found_files(bucket: Bucket, key: str, address: str) -> list[Stored]:
+    """The object of a key, or those below it, sorted by key.
+
+    Raises:
+        NotFoundError: There are none.
+    """
+    found = sorted(bucket.find(key), key=lambda stored: stored.key)
+    folders = {parent.as_posix() for stored in found for parent in PurePosixPath(stored.key).parents}
+    # Some tools make an empty object for a folder.
+    found = [stored for stored in found if stored.size_bytes or stored.key not in folders]
+    if not found:
+        raise NotFoundError(f"there is nothing at {address}")
+    return found
+
+
+def name_below(key: str, found: str, address: str) -> str:
+    """The name of an object below a key; "" is the key's own.
+
+    Raises:
+        InvalidError: It would lead out of a folder.
+    """
+    name = found[len(key) :].lstrip("/")
+    if any(part in (".", "..") for part in name.split("/")):
+        raise InvalidError(f"{address} has an object of the name {name!r}, which leads out of a folder")
+    return name
 
 
 def is_web(address: str) -> bool:

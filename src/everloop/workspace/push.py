@@ -6,13 +6,15 @@ wrong goes on where it ended.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from everloop import progress
 from everloop.errors import EverloopError, NotFoundError
 from everloop.workspace import parallel, versions
 from everloop.workspace.parallel import Patience
-from everloop.workspace.routes import Journal, Progress, Route, Transfer, open_store, present_in_cache, routes
+from everloop.workspace.routes import Journal, Route, Transfer, open_store, present_in_cache, routes
 from everloop.workspace.values import Out
 from everloop.workspace.versions import Versioned
 
@@ -28,10 +30,9 @@ def push(
     jobs: int | None = None,
     recheck: bool = False,
     patience: Patience | None = None,
-    progress: Progress | None = None,
 ) -> Transfer:
     """Push the outs; see `Workspace.push`."""
-    journal = Journal(progress)
+    journal = Journal()
     # What belongs to another repository is there, as with DVC.
     wanted = [out for out in outs if out.is_pushed and not (out.imported and out.imported.is_repository)]
     plain, versioned = versions.split(workspace, wanted, remote)
@@ -86,11 +87,17 @@ def _push(workspace: Workspace, route: Route, journal: Journal, *, recheck: bool
         store.remember_whole({*listings, *route.files})
 
 
+def _size_of(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  a Path for each file costs more than its stat
+    except OSError:
+        return 0
+
+
 def _move(workspace: Workspace, route: Route, names: dict[str, str], journal: Journal) -> set[str]:
     """Push objects and wait until they are there; returns the ids of those that failed."""
     store = route.store
     here = present_in_cache(workspace, names)
-    journal.expect(len(names))
     failed: set[str] = set()
     moved: dict[str, str] = {}
 
@@ -99,23 +106,27 @@ def _move(workspace: Workspace, route: Route, names: dict[str, str], journal: Jo
         journal.arrived(md5, names[md5])
 
     wanted = [md5 for md5 in names if md5 in here]
-    if store.bucket.is_near:
-        # Here, because it loads the room of the buckets, which most commands do without.
-        from everloop.workspace import near
+    with progress.phase("pushing", len(wanted)) as phase:
+        if store.bucket.is_near:
+            # Here, because it loads the room of the buckets, which most commands do without.
+            from everloop.workspace import near
 
-        wanted = near.push(workspace.cache, store.bucket, wanted, arrived)
-    for done in parallel.each(
-        lambda md5: store.put(md5, workspace.cache.place(md5)),
-        wanted,
-        jobs=store.jobs,
-        batch=store.batch,
-        patience=store.patience,
-    ):
-        if done.error is None:
-            arrived(done.item)
-        else:
-            failed.add(done.item)
-            journal.fail(store.name, done.item, names[done.item], done.error.message)
+            told = progress.batches(phase)
+            wanted = near.push(workspace.cache, store.bucket, wanted, arrived, told)
+        for done in parallel.each(
+            lambda md5: store.put(md5, workspace.cache.place(md5)),
+            wanted,
+            jobs=store.jobs,
+            batch=store.batch,
+            patience=store.patience,
+        ):
+            if phase is not None:
+                phase.did(1, _size_of(workspace.cache.place(done.item)))
+            if done.error is None:
+                arrived(done.item)
+            else:
+                failed.add(done.item)
+                journal.fail(store.name, done.item, names[done.item], done.error.message)
     for md5 in names.keys() - here:
         failed.add(md5)
         reason = f"neither the cache {workspace.cache.root} nor the remote has it"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import FailedError, InvalidError, NotFoundError, UnavailableError
+from everloop.progress import Passing
 from everloop.workspace import durable, hashing, objectid, parallel
 from everloop.workspace.cache import corrupt
 from everloop.workspace.parallel import Patience
@@ -182,11 +183,14 @@ class RemoteStore:
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
             size_bytes += len(chunk)
+            passing.passed(len(chunk))
 
+        passing = Passing()
         try:
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
-                self._get(md5, sink)
+                with passing:
+                    self._get(md5, sink)
             except BaseException:
                 os.unlink(aside)  # noqa: PTH108
                 raise
@@ -317,10 +321,11 @@ def _verified(md5: str, source: str) -> bytes | Iterator[bytes]:
 
 def _verified_chunks(md5: str, source: str) -> Iterator[bytes]:
     digest = hashing.digest(md5)
-    with Path(source).open("rb", buffering=0) as stream:
+    with Path(source).open("rb", buffering=0) as stream, Passing() as passing:
         while chunk := stream.read(hashing.CHUNK_BYTES):
             digest.update(chunk)
             yield chunk
+            passing.passed(len(chunk))
     if digest.hexdigest() != md5.removesuffix(".dir"):
         raise corrupt(Path(source))
 

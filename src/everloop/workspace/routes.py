@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,9 +16,6 @@ from everloop.workspace.values import Content, Out
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
-
-# Told after each object: how many are done, of how many.
-Progress = Callable[[int, int], None]
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,20 +75,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """Collects what happens on the way, for one report."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self) -> None:
         self.done: dict[str, str] = {}
         self.failed: list[Failure] = []
-        self._progress = progress
-        self._n_all = 0
-
-    def expect(self, count: int) -> None:
-        """So many more objects are to be moved."""
-        self._n_all += count
 
     def arrived(self, md5: str, path: str) -> None:
         """One was moved."""
         self.done[md5] = path
-        self._tell()
 
     def undo(self, md5: str) -> None:
         """One that was thought to be moved was not."""
@@ -100,12 +90,10 @@ class Journal:
     def fail(self, remote: str, md5: str, path: str, reason: str) -> None:
         """One was not."""
         self.failed.append(Failure(path=path, md5=md5, remote=remote, reason=reason))
-        self._tell()
 
     def lost(self, place: str, md5: str, path: str, reason: str) -> None:
         """One did not come from where it was imported."""
         self.failed.append(Failure(path=path, md5=md5, remote=place, reason=reason))
-        self._tell()
 
     def forgive(self, out: Out) -> bool:
         """Forget the failures of an out, because there is another way to it; whether there were any."""
@@ -116,10 +104,6 @@ class Journal:
 
     def report(self) -> Transfer:
         return Transfer(done=self.done, failed=tuple(self.failed))
-
-    def _tell(self) -> None:
-        if self._progress is not None:
-            self._progress(len(self.done) + len(self.failed), self._n_all)
 
 
 def recorded(outs: Iterable[Out]) -> list[tuple[Out, Content]]:

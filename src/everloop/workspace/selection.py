@@ -160,4 +160,5 @@ def _part_of(imported: Imported | None, path: str) -> Imported | None:
         return None
     if imported.is_repository:
         return msgspec.structs.replace(imported, path=f"{imported.path}/{path}".lstrip("/"))
-    return msgspec.structs.replace(imported, address=f"{imported.address.rstrip('/')}/{path}", mark=None)
+    pins = None if imported.pins is None else tuple(("", version) for name, version in imported.pins if name == path)
+    return msgspec.structs.replace(imported, address=f"{imported.address.rstrip('/')}/{path}", mark=None, pins=pins)

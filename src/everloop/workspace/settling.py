@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from everloop.workspace import durable, dvcfile, yamlfile
 from everloop.workspace.autostage import stage
-from everloop.workspace.source import open_source
-from everloop.workspace.take import take_from
-from everloop.workspace.values import Content, DvcFile, Out
+from everloop.workspace.take import open_repository, take_from
+from everloop.workspace.values import Content, DvcFile, Out, Reach
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
@@ -26,7 +25,7 @@ def take_from_repository(
     url: str,
     path: str,
     rev: str | None,
-    remote: str | None,
+    reach: Reach,
     *,
     download: bool,
     jobs: int | None,
@@ -38,16 +37,16 @@ def take_from_repository(
         url: As a record has it.
         path: Inside of the repository.
         rev: None means the commit that is checked out there, or the main branch.
-        remote: The repository's remote that has its data; None means its default one.
+        reach: How its data are reached.
         download: False takes nothing; the content is None then.
         jobs: How many files to bring at a time.
 
-    Raises: as `open_source` and `take_from`.
+    Raises: as `open_repository` and `take_from`.
     """
     where = found_url(workspace.root, url)
     # A folder's files may be changed at any time; what is recorded must be a commit.
     pinned = rev or ("HEAD" if Path(where).is_dir() else None)
-    with open_source(where, pinned, caches=[workspace.cache], remote=remote) as source:
+    with open_repository(workspace, where, pinned, reach) as source:
         assert source.commit is not None
         source.entry(path)
         return take_from(workspace, source, path, jobs=jobs) if download else None, source.commit

@@ -32,6 +32,7 @@ def each(
     *,
     item_bytes: int = 0,
     is_forkable: bool = False,
+    told: Callable[[Sequence[Item]], object] | None = None,
 ) -> list[Result]:
     """Give slices of the items to threads or processes and put their results together in the order of the slices.
 
@@ -43,6 +44,7 @@ def each(
         item_bytes: How much an average item has to read, so that a few large ones are spread as well.
         is_forkable: The work may be done in another process: its results are plain values (`marshal`), and it changes
             nothing in memory that is needed here.
+        told: Gets each slice that is done, from any thread of this process.
 
     Raises: what `work` raises first.
     """
@@ -53,32 +55,41 @@ def each(
     if is_forkable and is_many and n_processes > 1 and forks.is_possible():
         size = max(size, -(-len(items) // forks.MOST_SLICES))
         parts = forks.each(
-            lambda number: work(items[number * size : (number + 1) * size]), -(-len(items) // size), n_processes
+            lambda number: work(items[number * size : (number + 1) * size]),
+            -(-len(items) // size),
+            n_processes,
+            told and (lambda number: told(items[number * size : (number + 1) * size])),
         )
         return [result for part in parts for result in part]
     slices = [items[start : start + size] for start in range(0, len(items), size)]
     n_threads = min(_MOST_THREADS, max(2, n_processors), len(slices))
+    work = _telling(work, told)
     results = [work(part) for part in slices] if n_threads < 2 else _in_threads(work, slices, n_threads)
     return [result for part in results for result in part]
 
 
-def each_large(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def each_large(
+    work: Callable[[Item], Result], items: Sequence[Item], *, told: Callable[[Sequence[Item]], object] | None = None
+) -> list[Result]:
     """Do for each of the items what takes long each time, in processes where that is possible, in their order.
 
     Args:
         work: Gives plain values (`marshal`), and changes nothing in memory that is needed here.
         items: All of them.
+        told: As in `each`.
 
     Raises: what `work` raises first.
     """
     n_processes = min(_MOST_PROCESSES, _n_processors(), len(items))
     if n_processes < 2 or not forks.is_possible():
+        work = _telling(work, told and (lambda item: told([item])))
         return [work(item) for item in items]
     size = -(-len(items) // forks.MOST_SLICES)
     parts = forks.each(
         lambda number: [work(item) for item in items[number * size : (number + 1) * size]],
         -(-len(items) // size),
         n_processes,
+        told and (lambda number: told(items[number * size : (number + 1) * size])),
     )
     return [result for part in parts for result in part]
 
@@ -88,8 +99,23 @@ def _n_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _telling(work: Callable[[Item], Result], told: Callable[[Item], object] | None) -> Callable[[Item], Result]:
+    """The same work, which tells each item that is done."""
+    if told is None:
+        return work
+
+    def both(item: Item) -> Result:
+        result = work(item)
+        told(item)
+        return result
+
+    return both
+
+
 def _in_threads(
-    work: Callable[[Sequence[Item]], list[Result]], slices: Sequence[Sequence[Item]], n_threads: int
+    work: Callable[[Sequence[Item]], list[Result]],
+    slices: Sequence[Sequence[Item]],
+    n_threads: int,
 ) -> list[list[Result]]:
     results: list[list[Result]] = [[] for _ in slices]
     failures: list[BaseException] = []

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from everloop.errors import NotFoundError
 from everloop.workspace import parallel, toremote, walk
-from everloop.workspace.configuration import Configuration
+from everloop.workspace.configuration import Configuration, Sections, read_sections
 from everloop.workspace.dvcfile import content_fields
 from everloop.workspace.get import get_address
 from everloop.workspace.incoming import Incoming
 from everloop.workspace.objectid import is_legacy
-from everloop.workspace.origin import Origin, open_origin
+from everloop.workspace.origin import Origin, Pins, open_origin
 from everloop.workspace.remote_store import RemoteStore
-from everloop.workspace.source import Source
-from everloop.workspace.values import Content, Entry
+from everloop.workspace.source import Source, open_source
+from everloop.workspace.values import Content, Entry, Reach
 
 if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
@@ -24,10 +26,46 @@ if TYPE_CHECKING:
 _JOBS = 8
 
 
-def origin_of(workspace: Workspace, address: str, fs_config: Mapping[str, str] | None = None) -> Origin:
+def origin_of(
+    workspace: Workspace,
+    address: str,
+    fs_config: Mapping[str, str] | None = None,
+    *,
+    pins: Pins | None = None,
+) -> Origin:
     """What lies at an address, as the workspace's configuration and `.dvcignore` have it; see `open_origin`."""
     configuration = Configuration(workspace.layout.dvc_dir)
-    return open_origin(address, configuration, fs_config=fs_config, ignore=workspace.dvcignore)
+    return open_origin(
+        address,
+        configuration,
+        fs_config=fs_config,
+        ignore=workspace.dvcignore,
+        pins=pins,
+    )
+
+
+def open_repository(workspace: Workspace, url: str, rev: str | None, reach: Reach) -> AbstractContextManager[Source]:
+    """Open a repository; data are looked for in the workspace's cache first.
+
+    Raises: as `open_source`, and InvalidError when the configuration file is malformed.
+        NotFoundError: There is no such configuration file.
+    """
+    given: Sections = {}
+    if reach.config is not None:
+        file = workspace.root / reach.config
+        if not file.is_file():
+            raise NotFoundError(f"{file} does not exist, which has the configuration for {url}")
+        given = read_sections(file)
+    for section, option, value in reach.given:
+        given.setdefault(section, {})[option] = value
+    return open_source(
+        url,
+        rev,
+        caches=[workspace.cache],
+        remote=reach.remote,
+        given=given or None,
+        remote_options=dict(reach.options) or None,
+    )
 
 
 def take_address(

@@ -19,7 +19,7 @@ from everloop.workspace import push as push_verb
 from everloop.workspace.cloudstatus import CloudChange
 from everloop.workspace.fetchimports import bring_unrecorded
 from everloop.workspace.parallel import Patience
-from everloop.workspace.routes import Failure, Progress, Transfer, listing, open_store
+from everloop.workspace.routes import Failure, Transfer, listing, open_store
 from everloop.workspace.values import CheckoutReport, Out, Revision
 
 if TYPE_CHECKING:
@@ -49,15 +49,11 @@ class Transfers:
     Args:
         workspace: Whose.
         patience: With requests that fail; None means the usual one.
-        progress: Told after each object.
     """
 
-    def __init__(
-        self, workspace: Workspace, *, patience: Patience | None = None, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, workspace: Workspace, *, patience: Patience | None = None) -> None:
         self._workspace = workspace
         self._patience = patience
-        self._progress = progress
 
     def push(
         self,
@@ -91,7 +87,6 @@ class Transfers:
             jobs=jobs,
             recheck=recheck,
             patience=self._patience,
-            progress=self._progress,
         )
         return _with_runs(report, runs, unreadable)
 
@@ -215,9 +210,7 @@ class Transfers:
         return selection.meant(self._workspace, paths, read, revisions=revisions, recursive=recursive, glob=glob)
 
     def _fetch(self, outs: Iterable[Out], remote: str | None, jobs: int | None) -> Transfer:
-        return fetch_verb.fetch(
-            self._workspace, outs, remote=remote, jobs=jobs, patience=self._patience, progress=self._progress
-        )
+        return fetch_verb.fetch(self._workspace, outs, remote=remote, jobs=jobs, patience=self._patience)
 
     def _runs(
         self, move: Callable[[Workspace, RemoteStore], runcache.Moved], remote: str | None, jobs: int | None

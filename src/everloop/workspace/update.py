@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
-from everloop.workspace import importrecord, recordhash
-from everloop.workspace.origin import is_local, local_path
+from everloop.workspace import importrecord, reach, recordhash
+from everloop.workspace.cloudentry import read_pins
+from everloop.workspace.origin import Origin, Pins, is_local, local_path
 from everloop.workspace.routes import open_store
 from everloop.workspace.settling import found_url, settle, take_from_repository
 from everloop.workspace.source import open_source
@@ -97,8 +98,6 @@ class _Renewal:
                 f"ever update --force {file.path}",
             )
         repo = dep.get("repo")
-        if repo is None and self._rev is not None:
-            raise InvalidError(f"{file.path} was not imported from a repository, so it has no revisions")
         if repo is not None and self._store is not None:
             raise InvalidError(
                 f"{file.path} was imported from a repository, which has remotes of its own",
@@ -128,7 +127,13 @@ class _Renewal:
         if commit == repo.get("rev_lock") and rev is None and self._is_settled(out):
             return False, None
         content, commit = take_from_repository(
-            workspace, url, str(dep["path"]), commit, repo.get("remote"), download=self._download, jobs=self._jobs
+            workspace,
+            url,
+            str(dep["path"]),
+            commit,
+            reach.read(repo, out.path),
+            download=self._download,
+            jobs=self._jobs,
         )
         if rev is not None:
             importrecord.put(repo, "rev", rev, after="url")
@@ -137,10 +142,8 @@ class _Renewal:
 
     def _from_address(self, file: DvcFile, out: Out, dep: CommentedMap) -> tuple[bool, Content | None]:
         """The same for an address. Notes its mark."""
-        workspace, address = self._workspace, str(dep["path"])
-        if is_local(address):
-            address = os.path.normpath(workspace.root / file.path / ".." / local_path(address))
-        origin = origin_of(workspace, address, dep.get("fs_config"))
+        workspace = self._workspace
+        origin = self._origin(file, dep)
         if self._is_settled(out) and importrecord.is_same(dep, origin.mark()):
             return False, None
         content, mark = take_address(workspace, origin, download=self._download, store=self._store, jobs=self._jobs)
@@ -148,6 +151,32 @@ class _Renewal:
             return False, None
         importrecord.renew(dep, mark)
         return True, content
+
+    def _origin(self, file: DvcFile, dep: CommentedMap) -> Origin:
+        """What lies at the address of a record now, or in the version that was asked for."""
+        pins = read_pins(dep, file.path)
+        if self._rev is not None and pins is None:
+            raise InvalidError(
+                f"{file.path} was imported neither from a repository nor with its versions, so --rev "
+                f"names nothing there"
+            )
+        if self._rev is not None and pins and pins[0][0]:
+            raise InvalidError(
+                f"{file.path} is a folder, each file of which has versions of its own; found --rev {self._rev}",
+                hint=f"take the newest ones: ever update {file.path}",
+            )
+        address = str(dep["path"])
+        if is_local(address):
+            address = os.path.normpath(self._workspace.root / file.path / ".." / local_path(address))
+        options = {str(key): str(value) for key, value in dep.get("fs_config", {}).items() if key != "version_aware"}
+        return origin_of(
+            self._workspace,
+            address,
+            options,
+            pins=None
+            if pins is None
+            else Pins(wanted={"": self._rev} if self._rev else None, recorded=dep.get("files") or ()),
+        )
 
 
 def _chosen(target: str, imports: dict[str, DvcFile], files: dict[str, DvcFile], *, recursive: bool) -> list[str]:

@@ -51,26 +51,45 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     ids: dict[str, str | None]
 
 
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """How the data of another repository are reached, where its own configuration is not enough.
+
+    Attributes:
+        remote: The name of its remote that has them; None means its default one.
+        config: A configuration file that counts more than its own, absolute or relative to the workspace.
+        given: What counts more, too: `((section, option, value), ...)`.
+        options: Of its remote, which count more: `((name, value), ...)`.
+    """
+
+    remote: str | None = None
+    config: str | None = None
+    given: tuple[tuple[str, str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+
+
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """Where data were imported from.
 
     Attributes:
         address: Of a repository, or of the data; a relative path is meant from the workspace.
-        is_repository: `path`, `commit` and `remote` belong to it.
+        is_repository: `path`, `commit` and `reach` belong to it.
         path: Inside of the repository.
         commit: The one that is recorded, else the revision that was asked for.
-        remote: The name of the repository's remote that has its data.
+        reach: How the repository's data are reached.
         options: Of the address: `((name, value), ...)`.
         mark: What the server, or the hash, said of the address.
+        pins: The version of each file there, by its name below the address: `((name, id), ...)`. None means that the
+            bucket keeps no versions, or nobody asked for them; empty, that none are recorded yet.
     """
 
     address: str
     is_repository: bool = False
     path: str = ""
     commit: str | None = None
-    remote: str | None = None
+    reach: Reach = Reach()
     options: tuple[tuple[str, str], ...] = ()
     mark: str | None = None
+    pins: tuple[tuple[str, str | None], ...] | None = None
 
 
 class Out(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from everloop import progress
 from everloop.errors import EverloopError, InvalidError, NotFoundError
 from everloop.workspace import hashing, inventory, objectid, parallel
 from everloop.workspace.cache import Cache
@@ -28,7 +29,6 @@ QUARANTINE = "everloop-quarantine"
 _BATCH = 64
 
 # Hears the number of objects and of bytes that are done.
-Progress = Callable[[int, int], None]
 
 
 class CorruptObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +71,7 @@ class _Checked(NamedTuple):
     found: str | None
 
 
-def verify(
-    workspace: Workspace, *, jobs: int | None = None, fetch_from: RemoteStore | None = None, progress: Progress | None
-) -> VerifyReport:
+def verify(workspace: Workspace, *, jobs: int | None = None, fetch_from: RemoteStore | None = None) -> VerifyReport:
     """Check the cache; see `Workspace.verify`."""
     cache = workspace.cache
     needs = _needs(cache, workspace.outs())
@@ -81,7 +79,7 @@ def verify(
     checking = parallel.each(
         lambda md5: _checked(cache.path(md5), md5), ids, jobs=jobs or min(os.cpu_count() or 1, 16), batch=_BATCH
     )
-    damaged, n_objects, size_bytes = _sifted((done.result for done in checking), progress)
+    damaged, n_objects, size_bytes = _sifted(done.result for done in checking)
     corrupt: list[CorruptObject] = []
     if damaged:
         with workspace.locked():
@@ -96,7 +94,7 @@ def verify(
     )
 
 
-def verify_remote(workspace: Workspace, store: RemoteStore, *, progress: Progress | None) -> VerifyReport:
+def verify_remote(workspace: Workspace, store: RemoteStore) -> VerifyReport:
     """Check all objects of a remote; damaged ones are replaced out of the cache where it has them whole.
 
     Raises:
@@ -106,7 +104,7 @@ def verify_remote(workspace: Workspace, store: RemoteStore, *, progress: Progres
     checking = parallel.each(
         lambda md5: _checked_there(store, md5), store.ids(), jobs=store.jobs, batch=store.batch, patience=store.patience
     )
-    damaged, n_objects, size_bytes = _sifted((_required(done) for done in checking), progress)
+    damaged, n_objects, size_bytes = _sifted(_required(done) for done in checking)
     corrupt = [_replaced(workspace, store, checked, needs.get(checked.md5, ())) for checked in damaged]
     if corrupt:
         store.flush()
@@ -118,20 +116,21 @@ def verify_remote(workspace: Workspace, store: RemoteStore, *, progress: Progres
     )
 
 
-def _sifted(results: Iterable[_Checked | None], progress: Progress | None) -> tuple[list[_Checked], int, int]:
+def _sifted(results: Iterable[_Checked | None]) -> tuple[list[_Checked], int, int]:
     """The damaged ones, and how many objects and bytes there were."""
     damaged: list[_Checked] = []
     n_objects = size_bytes = 0
-    for checked in results:
-        if checked is None:
-            # Collected meanwhile.
-            continue
-        n_objects += 1
-        size_bytes += checked.size_bytes
-        if checked.found != checked.md5:
-            damaged.append(checked)
-        if progress is not None:
-            progress(n_objects, size_bytes)
+    with progress.phase("verifying", None, unit="objects") as phase:
+        for checked in results:
+            if checked is None:
+                # Collected meanwhile.
+                continue
+            n_objects += 1
+            size_bytes += checked.size_bytes
+            if checked.found != checked.md5:
+                damaged.append(checked)
+            if phase is not None:
+                phase.did(1, checked.size_bytes)
     return damaged, n_objects, size_bytes
 
 

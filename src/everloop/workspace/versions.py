@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from everloop import progress
 from everloop.errors import FailedError, InvalidError, NotFoundError
 from everloop.workspace import hashing, parallel, remotes
 from everloop.workspace.configuration import Configuration
@@ -112,12 +113,13 @@ def fetch(
             journal.fail(name, out.content.md5, out.path, f"its record names no version in {name}")
     files = {item.md5: item for out in versioned.outs for item in wanted(out, name)}
     absent = workspace.cache.absent(files)
-    journal.expect(len(absent))
-    with workspace.cache.incoming() as incoming:
+    with workspace.cache.incoming() as incoming, progress.phase("fetching", len(absent)) as phase:
         bring = partial(_bring, open_bucket(versioned.remote), incoming)
         items = [files[md5] for md5 in sorted(absent)]
         for done in parallel.each(bring, items, jobs=jobs or _JOBS, patience=patience or Patience()):
             item = done.item
+            if phase is not None:
+                phase.did(1)
             if done.result is not None:
                 incoming.adopt(done.result, item.md5, done.result.stat().st_size)
                 journal.arrived(item.md5, item.path)

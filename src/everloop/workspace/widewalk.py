@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from everloop import progress
 from everloop.workspace import slices
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.state import Listing
@@ -38,7 +39,10 @@ def listing(root: Path, directory: str, rules: IgnoreRules, seen: Seen, object_o
         found.take(walk.folder(waiting.pop(), seen, waiting))
         if len(found.names) > _MANY_FILES and len(waiting) >= _FEW_FOLDERS:
             break
-    for files, others in slices.each_large(lambda prefix: _below(walk, prefix, object_of), waiting):
+    with progress.phase("looking through", len(waiting), unit="folders") as phase:
+        told = progress.batches(phase)
+        packed = slices.each_large(lambda prefix: _below(walk, prefix, object_of), waiting, told=told)
+    for files, others in packed:
         found.unpack(files)
         seen.unpack(others)
     return found

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from everloop.workspace.source import Source
     from everloop.workspace.transfers import Transfers
     from everloop.workspace.undo import UndoReport
-    from everloop.workspace.verify import Progress, VerifyReport
+    from everloop.workspace.verify import VerifyReport
 
 
 class Workspace(WorkingTree):
@@ -286,7 +286,6 @@ class Workspace(WorkingTree):
         fetch: bool = False,
         remote: str | None = None,
         jobs: int | None = None,
-        progress: Progress | None = None,
     ) -> VerifyReport:
         """Hash the objects of the cache, or of a remote, again, and move damaged ones aside.
 
@@ -295,7 +294,6 @@ class Workspace(WorkingTree):
             fetch: Replace what is damaged in the cache out of a remote.
             remote: Its name; None means the default one.
             jobs: Threads; None means what suits processors or remote.
-            progress: Hears the objects and bytes that are done.
 
         Raises:
             NotFoundError: There is no such remote.
@@ -305,8 +303,8 @@ class Workspace(WorkingTree):
 
         store = routes.open_store(self, remote, jobs=jobs) if cloud or fetch else None
         if cloud and store is not None:
-            return verify_verb.verify_remote(self, store, progress=progress)
-        return verify_verb.verify(self, jobs=jobs, fetch_from=store, progress=progress)
+            return verify_verb.verify_remote(self, store)
+        return verify_verb.verify(self, jobs=jobs, fetch_from=store)
 
     def install(self, *, hooks: tuple[str, ...], use_pre_commit_tool: bool = False) -> InstallReport:
         """Let Git call Everloop: hooks, and the merge driver for `.dvc` files and `dvc.lock`.
