@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "update": ("Sources", "everloop.cli.imports", "update", "Bring imported data up to date."),
     "repro": ("Pipeline", "everloop.cli.pipelines", "repro", "Run the stages whose inputs changed."),
     "metrics": ("Pipeline", "everloop.cli.measures", "metrics", "Show and compare the metrics of the pipeline."),
+    "plots": ("Pipeline", "everloop.cli.plots", "plots", "Draw what the pipeline measured."),
     "params": ("Pipeline", "everloop.cli.measures", "params", "Compare the parameters of the pipeline."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),

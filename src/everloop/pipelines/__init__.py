@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from everloop.pipelines.measurediff import HEAD, MeasureDiff, diff_metrics, diff_params, flat_measures, problems_of
     from everloop.pipelines.measures import show_metrics, show_params, without_same_workspace
     from everloop.pipelines.moments import WORKSPACE, Scope
+    from everloop.pipelines.plotting.definitions import PlotRequest
+    from everloop.pipelines.plotting.drawing import (
+        plot_specification,
+        plot_template,
+        plot_templates,
+        plots_shape,
+        write_plots,
+    )
+    from everloop.pipelines.plotting.show import diff_plots, show_plots
+    from everloop.pipelines.plotting.values import Plot, PlotProblem, Plots
     from everloop.pipelines.readings import Problem, Reading, Readings
 
 __all__ = [
@@ -26,6 +36,10 @@ __all__ = [
     "EventKind",
     "MeasureDiff",
     "Outcome",
+    "Plot",
+    "PlotProblem",
+    "PlotRequest",
+    "Plots",
     "Problem",
     "Reading",
     "Readings",
@@ -36,10 +50,15 @@ __all__ = [
     "data_targets",
     "diff_metrics",
     "diff_params",
+    "diff_plots",
     "flat_measures",
     "load_metrics",
     "load_params",
     "parse_assignments",
+    "plot_specification",
+    "plot_template",
+    "plot_templates",
+    "plots_shape",
     "problems_of",
     "read_metrics",
     "read_params",
@@ -47,8 +66,10 @@ __all__ = [
     "set_params",
     "show_metrics",
     "show_params",
+    "show_plots",
     "status",
     "without_same_workspace",
+    "write_plots",
 ]
 
 _HOMES = {
@@ -66,6 +87,17 @@ _HOMES = {
     "show_metrics": "measures",
     "show_params": "measures",
     "without_same_workspace": "measures",
+    "Plot": "plotting.values",
+    "PlotProblem": "plotting.values",
+    "Plots": "plotting.values",
+    "show_plots": "plotting.show",
+    "diff_plots": "plotting.show",
+    "plots_shape": "plotting.drawing",
+    "write_plots": "plotting.drawing",
+    "plot_specification": "plotting.drawing",
+    "plot_templates": "plotting.drawing",
+    "plot_template": "plotting.drawing",
+    "PlotRequest": "plotting.definitions",
 }
 
 
