@@ -44,7 +44,7 @@ def test_way_from_data_to_metrics(project: Path, monkeypatch: pytest.MonkeyPatch
     assert "score | done" in ran.stderr
     assert ever("repro").stdout.startswith("score: unchanged")
     assert ever("status").stdout == "data and pipelines are up to date\n"
-    assert ever("metrics", "show").stdout.split() == ["metric", "value", "auc", "0.5"]
+    assert ever("metrics", "show").stdout.split() == ["Path", "auc", "m.json", "0.5"]
     shape = {"": {"data": {"m.json": {"data": {"auc": 0.5}}}}}
     assert json.loads(ever("metrics", "show", "--json").stdout) == shape
 

@@ -28,8 +28,6 @@ def test_json_and_toml_are_read(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [
-        ("p.yaml", "day: 2013-01-01", "day is a date"),
-        ("p.ini", "a = 1", "not from '.ini'"),
         ("p.json", "{", "p.json"),
         ("p.toml", "a = ", "p.toml"),
         ("p.yaml", "[1]", "must be a mapping"),
@@ -38,6 +36,20 @@ def test_json_and_toml_are_read(workspace: Workspace) -> None:
 def test_what_cannot_be_a_parameter_is_named(name: str, text: str, named: str) -> None:
     with pytest.raises(InvalidError, match=named):
         params.parse(text, name)
+
+
+def test_a_date_is_refused_only_where_it_is_used() -> None:
+    values = params.parse("day: 2013-01-01\nlr: 1\ndeep: {at: [2013-01-01]}\n", "p.yaml")
+    assert params.select(values, ["lr"]) == {"lr": 1}
+    with pytest.raises(InvalidError, match=r"p\.yaml: day is a date"):
+        params.select(values, ["day"], "p.yaml")
+    with pytest.raises(InvalidError, match=r"deep\.at is a date"):
+        params.select(values, ["deep"])
+
+
+def test_what_is_of_no_known_kind_is_yaml_as_for_dvc() -> None:
+    assert params.parse("a: 1", "p.conf") == params.parse("a: 1", "p") == {"a": 1}
+    assert params.parse("", "p.yaml") == params.parse("null", "p.json") == {}
 
 
 def test_missing_file_has_no_values(workspace: Workspace) -> None:

@@ -1,11 +1,11 @@
-"""`ever repro` and `ever metrics`: run the pipeline, look at what it measured."""
+"""`ever repro`: run the pipeline."""
 
 from __future__ import annotations
 
 import click
 
 from everloop import pipelines
-from everloop.cli.output import emit, hint, json_option, say, table
+from everloop.cli.output import emit, hint, json_option, say
 from everloop.config import Settings
 from everloop.errors import NotFoundError, UnavailableError
 from everloop.pipelines import Event, EventKind, Report
@@ -59,22 +59,3 @@ def _tell(event: Event) -> None:
         say(f"{event.stage}: {event.text}")
     elif event.kind is EventKind.PRINTED:
         say(f"{event.stage} | {event.text}")
-
-
-@click.group()
-def metrics() -> None:
-    """Show the metrics of the pipeline."""
-
-
-@metrics.command("show")
-@json_option
-def show(as_json: bool) -> None:
-    """Print the metrics as they are in the workspace now; --json has the shape of `dvc metrics show --json`."""
-    workspace = Workspace.open()
-    if as_json:
-        files = {file: {"data": values} for file, values in pipelines.load_metrics(workspace).items()}
-        emit({"": {"data": files}}, as_json=True, text="")
-        return
-    found = pipelines.read_metrics(workspace)
-    emit(found, as_json=False, text=table(("metric", "value"), found.items()) if found else "there are no metrics yet")
-    hint("ever repro -S KEY=VALUE")

@@ -1,4 +1,4 @@
-"""Parameters: read them by dotted keys from YAML, JSON and TOML files, change them, and parse `-S key=value`.
+"""Parameters: read them by dotted keys from YAML, JSON, TOML and Python files, change them, parse `-S key=value`.
 
 Leaves which stage depends on which key to `definition.py`.
 """
@@ -26,7 +26,7 @@ def load(tree: Tree, path: str) -> dict[str, Any] | None:
     """Read a file of parameters or metrics; None when it is not there.
 
     Raises:
-        InvalidError: It is malformed, of another kind than YAML, JSON and TOML, or holds a date.
+        InvalidError: It is malformed, or no mapping of keys.
     """
     text = text_of(tree, path)
     return None if text is None else parse(text, where(tree, path))
@@ -41,34 +41,36 @@ def parse(text: str, name: str) -> dict[str, Any]:
 
     Raises: as `load`.
     """
-    values = _parse(text, name)
-    if values is None:
-        return {}
+    values = parse_any(text, name)
     if not isinstance(values, dict):
         raise InvalidError(f"{name}: the top level must be a mapping of keys, found {type(values).__name__}")
-    for key, value in flatten(values).items():
-        if isinstance(value, datetime.date | datetime.time):
-            raise InvalidError(
-                f"{name}: {key} is a date, which dvc.lock cannot hold", hint=f'quote it, to make it a string: "{value}"'
-            )
     return values
 
 
-def _parse(text: str, name: str) -> Any:
+def parse_any(text: str, name: str) -> Any:
+    """Read a text whose top level may also be a list or a scalar; nothing at all is an empty mapping.
+
+    As for DVC, what is not JSON, TOML or Python by its suffix is YAML.
+
+    Raises:
+        InvalidError: It is malformed; names the line where one is known.
+    """
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix in _YAML_SUFFIXES:
-        return parse_plain(text, name)
     try:
         if suffix == ".json":
-            return json.loads(text)
+            return json.loads(text) or {}
         if suffix == ".toml":
-            # Here, because few projects keep their parameters so.
+            # Here, as Python's below, because few projects keep their parameters so.
             import tomllib
 
             return tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError(f"{name}: {error}") from error
-    raise InvalidError(f"{name}: params and metrics are read from .yaml, .json and .toml files, not from {suffix!r}")
+    if suffix == ".py":
+        from everloop.pipelines import pyparams
+
+        return pyparams.parse(text, name)
+    return parse_plain(text, name) or {}
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
@@ -77,19 +79,39 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         if isinstance(value, Mapping) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         else:
             return MISSING
     return value
 
 
-def select(values: Mapping[str, Any], keys: Iterable[str] | None) -> dict[str, Any]:
-    """The values of those keys that are there; None means all at the top level."""
-    if keys is None:
-        return dict(values)
-    found = {key: lookup(values, key) for key in keys}
-    return {key: value for key, value in found.items() if value is not MISSING}
+def select(values: Mapping[str, Any], keys: Iterable[str] | None, name: str = "") -> dict[str, Any]:
+    """The values of those keys that are there, as `dvc.lock` keeps them: a tuple is a list.
+
+    Args:
+        values: Of a file.
+        keys: Dotted; None means all at the top level.
+        name: Of the file, for errors.
+
+    Raises:
+        InvalidError: One of these values is, or holds, a date.
+    """
+    found = dict(values) if keys is None else {key: lookup(values, key) for key in keys}
+    where = f"{name}: " if name else ""
+    return {key: _kept(value, f"{where}{key}") for key, value in found.items() if value is not MISSING}
+
+
+def _kept(value: Any, where: str) -> Any:
+    if isinstance(value, datetime.date | datetime.time):
+        raise InvalidError(
+            f"{where} is a date, which dvc.lock cannot hold", hint=f'quote it, to make it a string: "{value}"'
+        )
+    if isinstance(value, Mapping):
+        return {key: _kept(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_kept(item, where) for item in value]
+    return sorted(value, key=str) if isinstance(value, set) else value
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
