@@ -15,10 +15,7 @@ from everloop.workspace import Workspace
 
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 
-pytestmark = [
-    pytest.mark.peer,
-    pytest.mark.skipif(not DVC.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers"),
-]
+pytestmark = pytest.mark.peer
 
 PARAMS = """\
 lr: 0.001

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines import params, parse_assignments, read_metrics, read_params, set_params
 from everloop.pipelines.tree import FolderTree
-from everloop.workspace import Workspace
+from everloop.workspace import Workspace, valuefiles
 
 
 def test_yaml_is_1_2() -> None:
-    values = params.parse("a: on\nb: 010\nc: 0o10\nd: 1e3\ne: yes\n", "p.yaml")
+    values = valuefiles.parse("a: on\nb: 010\nc: 0o10\nd: 1e3\ne: yes\n", "p.yaml")
     assert values == {"a": "on", "b": 10, "c": 8, "d": 1000.0, "e": "yes"}
 
 
@@ -22,7 +22,7 @@ def test_json_and_toml_are_read(workspace: Workspace) -> None:
     loaded = params.load(FolderTree(workspace), "p.json")
     assert loaded is not None
     assert params.select(loaded, ["a.b.1.c", "a.x"]) == {"a.b.1.c": 2}
-    assert params.select(params.parse("[a]\nb = 1.5\n", "p.toml"), None) == {"a": {"b": 1.5}}
+    assert params.select(valuefiles.parse("[a]\nb = 1.5\n", "p.toml"), None) == {"a": {"b": 1.5}}
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_json_and_toml_are_read(workspace: Workspace) -> None:
 )
 def test_what_cannot_be_a_parameter_is_named(name: str, text: str, named: str) -> None:
     with pytest.raises(InvalidError, match=named):
-        params.parse(text, name)
+        valuefiles.parse(text, name)
 
 
 def test_a_date_is_refused_only_where_it_is_used() -> None:
-    values = params.parse("day: 2013-01-01\nlr: 1\ndeep: {at: [2013-01-01]}\n", "p.yaml")
+    values = valuefiles.parse("day: 2013-01-01\nlr: 1\ndeep: {at: [2013-01-01]}\n", "p.yaml")
     assert params.select(values, ["lr"]) == {"lr": 1}
     with pytest.raises(InvalidError, match=r"p\.yaml: day is a date"):
         params.select(values, ["day"], "p.yaml")
@@ -48,8 +48,8 @@ def test_a_date_is_refused_only_where_it_is_used() -> None:
 
 
 def test_what_is_of_no_known_kind_is_yaml_as_for_dvc() -> None:
-    assert params.parse("a: 1", "p.conf") == params.parse("a: 1", "p") == {"a": 1}
-    assert params.parse("", "p.yaml") == params.parse("null", "p.json") == {}
+    assert valuefiles.parse("a: 1", "p.conf") == valuefiles.parse("a: 1", "p") == {"a": 1}
+    assert valuefiles.parse("", "p.yaml") == valuefiles.parse("null", "p.json") == {}
 
 
 def test_missing_file_has_no_values(workspace: Workspace) -> None:

@@ -146,7 +146,6 @@ json.dump(answers, sys.stdout)
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not PYTHON.exists(), reason="the peers are not set up: uv sync --locked --project tests/peers")
 def test_dvc_resolves_the_same() -> None:
     cases: list[tuple[dict[str, Any], str, str]] = []
 

@@ -6,19 +6,18 @@ Leaves which stage depends on which key to `definition.py`.
 from __future__ import annotations
 
 import datetime
-import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines.tree import Tree, text_of, where
 from everloop.plaintext import nearest
+from everloop.workspace import valuefiles
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.yamlfile import dump, load_editable_mapping, parse_plain
 
-_YAML_SUFFIXES = (".yaml", ".yml")
 MISSING = object()
 
 
@@ -29,48 +28,7 @@ def load(tree: Tree, path: str) -> dict[str, Any] | None:
         InvalidError: It is malformed, or no mapping of keys.
     """
     text = text_of(tree, path)
-    return None if text is None else parse(text, where(tree, path))
-
-
-def parse(text: str, name: str) -> dict[str, Any]:
-    """Read a text that is in memory already.
-
-    Args:
-        text: Of the file.
-        name: Its path, for errors; what kind it is of is told by the suffix.
-
-    Raises: as `load`.
-    """
-    values = parse_any(text, name)
-    if not isinstance(values, dict):
-        raise InvalidError(f"{name}: the top level must be a mapping of keys, found {type(values).__name__}")
-    return values
-
-
-def parse_any(text: str, name: str) -> Any:
-    """Read a text whose top level may also be a list or a scalar; nothing at all is an empty mapping.
-
-    As for DVC, what is not JSON, TOML or Python by its suffix is YAML.
-
-    Raises:
-        InvalidError: It is malformed; names the line where one is known.
-    """
-    suffix = PurePosixPath(name).suffix.lower()
-    try:
-        if suffix == ".json":
-            return json.loads(text) or {}
-        if suffix == ".toml":
-            # Here, as Python's below, because few projects keep their parameters so.
-            import tomllib
-
-            return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{name}: {error}") from error
-    if suffix == ".py":
-        from everloop.pipelines import pyparams
-
-        return pyparams.parse(text, name)
-    return parse_plain(text, name) or {}
+    return None if text is None else valuefiles.parse(text, where(tree, path))
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
@@ -157,7 +115,7 @@ def set_params(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
         InvalidError: A key is unknown (names the nearest one), or the file is not YAML.
     """
     file = Path(path)
-    if file.suffix.lower() not in _YAML_SUFFIXES:
+    if file.suffix.lower() not in valuefiles.YAML_SUFFIXES:
         raise InvalidError(f"{file}: only YAML files of parameters can be changed; edit this one by hand")
     if not file.exists():
         raise NotFoundError(f"{file} does not exist, so no parameter can be set in it")

@@ -13,6 +13,7 @@ import msgspec
 from everloop.errors import EverloopError, InvalidError
 from everloop.pipelines import params
 from everloop.pipelines.tree import Tree, text_of, where
+from everloop.workspace import valuefiles
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +94,7 @@ def _read(tree: Tree, file: str) -> Reading:
         text = text_of(tree, file)
         if text is None:
             return Reading(problem=absent(file))
-        return Reading(values=params.parse_any(text, where(tree, file)))
+        return Reading(values=valuefiles.parse_any(text, where(tree, file)))
     except EverloopError as error:
         return Reading(problem=problem_of(error, file))
 

@@ -1,4 +1,4 @@
-"""Read the values of a file of parameters, metrics or variables: YAML, JSON or TOML, told by its suffix."""
+"""Read the values of a file of parameters, metrics or variables: YAML, JSON, TOML or Python, told by its suffix."""
 
 from __future__ import annotations
 
@@ -20,28 +20,35 @@ def parse(text: str, name: str) -> dict[str, Any]:
         name: Its path, for errors; what kind it is of is told by the suffix.
 
     Raises:
-        InvalidError: It is malformed, or of another kind.
+        InvalidError: It is malformed, or no mapping.
     """
-    values = _parse(text, name)
-    if values is None:
-        return {}
+    values = parse_any(text, name)
     if not isinstance(values, dict):
         raise InvalidError(f"{name}: the top level must be a mapping of keys, found {type(values).__name__}")
     return values
 
 
-def _parse(text: str, name: str) -> Any:
+def parse_any(text: str, name: str) -> Any:
+    """Read a text whose top level may also be a list or a scalar; nothing at all is an empty mapping.
+
+    As for DVC, what is not JSON, TOML or Python by its suffix is YAML.
+
+    Raises:
+        InvalidError: It is malformed; names the line where one is known.
+    """
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix in YAML_SUFFIXES:
-        return parse_plain(text, name)
     try:
         if suffix == ".json":
-            return json.loads(text)
+            return json.loads(text) or {}
         if suffix == ".toml":
-            # Here, because few projects keep their parameters so.
+            # Here, as Python's below, because few projects keep their parameters so.
             import tomllib
 
             return tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError(f"{name}: {error}") from error
-    raise InvalidError(f"{name}: values are read from .yaml, .json and .toml files, not from {suffix!r}")
+    if suffix == ".py":
+        from everloop.workspace import pythonvalues
+
+        return pythonvalues.parse(text, name)
+    return parse_plain(text, name) or {}

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from everloop.errors import EverloopError
-from everloop.pipelines import params
 from everloop.pipelines.plotting.values import IMAGES
 from everloop.pipelines.readings import Problem, absent, problem_of
 from everloop.pipelines.tree import Tree, where
+from everloop.workspace import valuefiles
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _NESTED = frozenset({".json", ".yaml", ".yml", ".toml", ".py"})
@@ -71,7 +71,7 @@ def _content(data: bytes, suffix: str, name: str, *, has_header: bool) -> Any:
         return data
     if suffix in _TABLES:
         return _rows(data.decode(), _TABLES[suffix], has_header=has_header)
-    return params.parse_any(data.decode(), name)
+    return valuefiles.parse_any(data.decode(), name)
 
 
 def _rows(text: str, delimiter: str, *, has_header: bool) -> list[dict[str, Any]]:

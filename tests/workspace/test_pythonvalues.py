@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from everloop.errors import InvalidError
-from everloop.pipelines import params, pyparams
+from everloop.pipelines import params
+from everloop.workspace import pythonvalues, valuefiles
 
 PYTHON = Path(__file__).parents[1] / "peers/.venv/bin/python"
 TEXT = '''\
@@ -53,23 +54,23 @@ if True:
 def test_what_dvc_reads_is_read() -> None:
     code = "import sys; from dvc.utils.serialize import parse_py; print(repr(parse_py(sys.stdin.read(), 'p.py')))"
     done = subprocess.run([str(PYTHON), "-c", code], input=TEXT, capture_output=True, text=True, check=True)
-    assert repr(pyparams.parse(TEXT, "p.py")) == done.stdout.strip()
+    assert repr(pythonvalues.parse(TEXT, "p.py")) == done.stdout.strip()
 
 
 @pytest.mark.parametrize("text", ["a = (", "a = 1\n  b = 2\n", "a = '\0'"])
 def test_what_is_not_python_is_told_with_its_place(text: str) -> None:
     with pytest.raises(InvalidError, match=r"conf\.py.*: not Python"):
-        pyparams.parse(text, "conf.py")
+        pythonvalues.parse(text, "conf.py")
 
 
 def test_nothing_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
-    assert pyparams.parse(f"X = open({str(mark)!r}, 'w')\nY = 1\n", "p.py") == {"Y": 1}
+    assert pythonvalues.parse(f"X = open({str(mark)!r}, 'w')\nY = 1\n", "p.py") == {"Y": 1}
     assert not mark.exists()
 
 
 def test_what_a_stage_uses_is_kept_as_the_lock_keeps_it() -> None:
-    values = params.parse("T = (1, (2, 3))\nS = {2, 1}\nclass A:\n    b = (1,)\n", "conf.py")
+    values = valuefiles.parse("T = (1, (2, 3))\nS = {2, 1}\nclass A:\n    b = (1,)\n", "conf.py")
     assert json.loads(json.dumps(params.select(values, ["T", "S", "A.b", "T.0"]))) == {
         "T": [1, [2, 3]],
         "S": [1, 2],
