@@ -76,3 +76,13 @@ def test_the_graph_is_shown(project: Path) -> None:
     }
     assert ever("dag", "--outs", "made", "--mermaid").stdout.endswith("node2-->node1\n")
     assert CliRunner().invoke(cli, ["dag", "--outs", "--collapse-foreach-matrix"]).exit_code == 2
+
+
+def test_the_causes_of_a_run_are_told(project: Path) -> None:
+    assert ever("why").stdout == "all stages are up to date\n"
+    ever("run", "-n", "copy", "-d", "raw", "-o", "made", "cp raw made")
+    (project / "raw").write_text("other")
+    assert ever("why").stdout == "copy would run:\n  dependency raw changed: 5 bytes, before 1\n"
+    (answer,) = json.loads(ever("why", "copy", "--json").stdout)
+    assert answer["verdict"] == "would run"
+    assert answer["causes"][0]["kind"] == "dep"

@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "repro": ("Pipeline", "everloop.cli.pipelines", "repro", "Run the stages whose inputs changed."),
     "stage": ("Pipeline", "everloop.cli.stages", "stage", "Add stages to dvc.yaml, list them."),
     "dag": ("Pipeline", "everloop.cli.dag", "dag", "Show how stages and data hang together."),
+    "why": ("Pipeline", "everloop.cli.why", "why", "Say why a stage would run."),
     "freeze": ("Pipeline", "everloop.cli.stages", "freeze", "Leave a stage or .dvc file as it is from now on."),
     "unfreeze": ("Pipeline", "everloop.cli.stages", "unfreeze", "Let it run or be renewed again."),
     "metrics": ("Pipeline", "everloop.cli.pipelines", "metrics", "Show the metrics of the pipeline."),
