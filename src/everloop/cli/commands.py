@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "import-url": ("Sources", "everloop.cli.imports", "import_url", "Bring what lies at an address, and track it."),
     "update": ("Sources", "everloop.cli.imports", "update", "Bring imported data up to date."),
     "repro": ("Pipeline", "everloop.cli.pipelines", "repro", "Run the stages whose inputs changed."),
+    "experiments": ("Pipeline", "everloop.cli.experiments", "experiments", "Run, compare and keep experiments (exp)."),
     "metrics": ("Pipeline", "everloop.cli.pipelines", "metrics", "Show the metrics of the pipeline."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),
@@ -76,7 +77,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
 }
 
 # Short names that DVC has too.
-ALIASES = {"rm": "remove", "mv": "move", "ls": "list", "ls-url": "list-url"}
+ALIASES = {"rm": "remove", "mv": "move", "ls": "list", "ls-url": "list-url", "exp": "experiments"}
 
 INTRODUCTION = """\
 Everloop runs the whole loop of a model in production.
