@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from everloop import pipelines
-from everloop.pipelines.experiments import apply, refs, saving, selection, transfer
+from everloop.pipelines.experiments import apply, refs, running, saving, selection, transfer
+from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.selection import Selection
 from everloop.workspace import Workspace
 from tests.pipelines.scenes import DVC, dvc, git, make
@@ -79,6 +80,19 @@ def test_what_dvc_ran_is_seen_and_applied_here(scene: Workspace) -> None:
     assert (scene.root / "model.txt").read_text() == "0.4 2"
     assert selection.remove(scene, Selection(is_all=True)) == ["one", "two"]
     assert dvc(scene.root, "exp", "list", "-A") == ""
+
+
+def test_dvc_takes_what_was_run_here(scene: Workspace) -> None:
+    git(scene.root, "add", "-A")
+    git(scene.root, "commit", "-q", "-m", "ran")
+    running.run_aside(scene, Wish(name="aside", assignments=("lr=0.4",)))
+    running.run(scene, Wish(name="here", assignments=("lr=0.6",)))
+    assert dvc(scene.root, "exp", "list", "--name-only").split() == ["aside", "here"]
+    dvc(scene.root, "exp", "apply", "aside")
+    assert (scene.root / "model.txt").read_text() == "0.4 2"
+    assert "up to date" in dvc(scene.root, "status")
+    dvc(scene.root, "exp", "apply", "here")
+    assert (scene.root / "model.txt").read_text() == "0.6 2"
 
 
 def test_what_was_pushed_here_dvc_pulls_and_the_other_way_round(scene: Workspace, tmp_path: Path) -> None:

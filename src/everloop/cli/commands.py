@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "update": ("Sources", "everloop.cli.imports", "update", "Bring imported data up to date."),
     "repro": ("Pipeline", "everloop.cli.pipelines", "repro", "Run the stages whose inputs changed."),
     "experiments": ("Pipeline", "everloop.cli.experiments", "experiments", "Run, compare and keep experiments (exp)."),
+    "queue": ("Pipeline", "everloop.cli.queue", "queue", "See and steer queued experiments."),
     "metrics": ("Pipeline", "everloop.cli.pipelines", "metrics", "Show the metrics of the pipeline."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),

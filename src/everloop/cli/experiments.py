@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from everloop.cli.experimentruns import run
 from everloop.cli.experimenttransfers import pull, push
 from everloop.cli.experimentwords import selection, selection_options
 from everloop.cli.output import emit, hint, json_option, say
@@ -183,6 +184,7 @@ def rename(experiment: str, name: str, git_remote: str | None, force: bool, as_j
 @experiments.command()
 @click.argument("names", metavar="[EXPERIMENT]...", nargs=-1)
 @selection_options
+@click.option("--queue", "is_queued", is_flag=True, help="Remove all that wait in the queue.")
 @click.option("--keep", is_flag=True, help="Remove all others instead.")
 @click.option("-g", "--git-remote", metavar="REMOTE", help="Remove them in this Git remote.")
 @json_option
@@ -191,28 +193,36 @@ def remove(
     all_commits: bool,
     revs: tuple[str, ...],
     num: int,
+    is_queued: bool,
     keep: bool,
     git_remote: str | None,
     as_json: bool,
 ) -> None:
-    """Remove experiments. Their data stay in the cache until `ever gc`.
+    """Remove experiments, also such that wait in the queue. Their data stay in the cache until `ever gc`.
 
     \b
     Example:
       ever exp remove brave-otter
       ever exp remove --rev HEAD --keep
     """
+    from everloop.pipelines.experiments import control
     from everloop.pipelines.experiments import selection as selecting
 
-    if bool(names) == (all_commits or bool(revs)):
-        raise click.UsageError("name experiments, or use --rev or --all-commits")
-    wanted = selection(names, all_commits=all_commits, revs=revs, num=num)
-    gone = selecting.remove(Workspace.open(), wanted, keep=keep, remote=git_remote)
+    if bool(names) == (all_commits or bool(revs) or is_queued):
+        raise click.UsageError("name experiments, or use --rev, --all-commits or --queue")
+    if is_queued and (keep or git_remote):
+        raise click.UsageError("--queue goes neither with --keep nor with --git-remote")
+    workspace = Workspace.open()
+    gone = control.remove_waiting(workspace, () if git_remote or keep else names, everything=is_queued)
+    left = tuple(name for name in names if name not in gone)
+    if left or all_commits or revs or keep:
+        wanted = selection(left, all_commits=all_commits, revs=revs, num=num)
+        gone += selecting.remove(workspace, wanted, keep=keep, remote=git_remote)
     emit(gone, as_json=as_json, text=f"Removed experiments: {', '.join(gone)}" if gone else "no experiments to remove")
     hint("ever exp list")
 
 
-for command in (push, pull):
+for command in (run, push, pull):
     experiments.add_command(command)
 experiments.add_command(list_command, "ls")
 experiments.add_command(remove, "rm")

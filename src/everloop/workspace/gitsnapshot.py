@@ -51,6 +51,18 @@ def write_tree(
         return git.plumb("write-tree", index=index).strip()
 
 
+def with_contents(git: Git, scratch: Path, tree: str, contents: Mapping[str, bytes]) -> str:
+    """A tree with other contents of some files; paths are relative to the folder of `git`."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    index = scratch / f"index-{uuid.uuid4().hex}"
+    try:
+        git.plumb("read-tree", tree, index=index)
+        _replace(git, index, contents)
+        return git.plumb("write-tree", index=index).strip()
+    finally:
+        index.unlink(missing_ok=True)
+
+
 def commit_tree(git: Git, tree: str, parents: Iterable[str], message: str) -> str:
     """Make a commit of a tree, on no branch."""
     words = [word for parent in parents for word in ("-p", parent)]
