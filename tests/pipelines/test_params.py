@@ -108,8 +108,9 @@ def test_wrong_name_changes_nothing(tmp_path: Path, values: dict[str, object], n
 
 
 def test_set_in_other_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidError, match="only YAML"):
-        set_params(tmp_path / "p.json", {"a": 1})
+    (tmp_path / "p.toml").write_text("a = 1\n")
+    with pytest.raises(InvalidError, match="only YAML and JSON"):
+        set_params(tmp_path / "p.toml", {"a": 1})
     with pytest.raises(NotFoundError, match="does not exist"):
         set_params(tmp_path / "p.yaml", {"a": 1})
 

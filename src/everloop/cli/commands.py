@@ -62,6 +62,8 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "why": ("Pipeline", "everloop.cli.why", "why", "Say why a stage would run."),
     "freeze": ("Pipeline", "everloop.cli.stages", "freeze", "Leave a stage or .dvc file as it is from now on."),
     "unfreeze": ("Pipeline", "everloop.cli.stages", "unfreeze", "Let it run or be renewed again."),
+    "experiments": ("Pipeline", "everloop.cli.experiments", "experiments", "Run, compare and keep experiments (exp)."),
+    "queue": ("Pipeline", "everloop.cli.queue", "queue", "See and steer queued experiments."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),
     "dataset": ("Data", "everloop.cli.datasets", "dataset", "List datasets and batches, check them out."),
@@ -83,7 +85,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
 }
 
 # Short names that DVC has too.
-ALIASES = {"rm": "remove", "mv": "move", "ls": "list", "ls-url": "list-url"}
+ALIASES = {"rm": "remove", "mv": "move", "ls": "list", "ls-url": "list-url", "exp": "experiments"}
 
 INTRODUCTION = """\
 Everloop runs the whole loop of a model in production.

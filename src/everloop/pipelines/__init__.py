@@ -7,7 +7,8 @@ its full path. Names that a small command does without are loaded when they are 
 from typing import TYPE_CHECKING, Any
 
 from everloop.pipelines.measures import load_metrics, load_params, read_metrics, read_params
-from everloop.pipelines.params import parse_assignments, set_params
+from everloop.pipelines.paramedit import set_params
+from everloop.pipelines.params import parse_assignments
 from everloop.pipelines.repro import repro
 from everloop.pipelines.status import status
 from everloop.pipelines.targets import data_targets

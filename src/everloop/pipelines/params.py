@@ -1,22 +1,18 @@
-"""Parameters: read them by dotted keys from YAML, JSON, TOML and Python files, change them, parse `-S key=value`.
+"""Parameters: read them by dotted keys from YAML, JSON, TOML and Python files, and parse `key=value`.
 
-Leaves which stage depends on which key to `definition.py`.
+Leaves which stage depends on which key to `definition.py`, and changing files to `paramedit.py`.
 """
 
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from everloop.errors import InvalidError, NotFoundError
+from everloop.errors import InvalidError
 from everloop.pipelines.tree import Tree, text_of, where
-from everloop.plaintext import nearest
 from everloop.workspace import valuefiles
-from everloop.workspace.durable import write_atomically
-from everloop.workspace.yamlfile import dump, load_editable_mapping, parse_plain
+from everloop.workspace.yamlfile import parse_plain
 
 MISSING = object()
 
@@ -101,44 +97,3 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
         except InvalidError as error:
             raise InvalidError(f"{text!r}: the value is not YAML", hint="quote it: -S 'name=\"a: b\"'") from error
     return assignments
-
-
-def set_params(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
-    """Change values in a YAML file of parameters; comments, order and everything else stay.
-
-    Args:
-        path: The file.
-        values: By dotted key. A key must be there, unless it has a `+` before it.
-
-    Raises:
-        NotFoundError: There is no such file.
-        InvalidError: A key is unknown (names the nearest one), or the file is not YAML.
-    """
-    file = Path(path)
-    if file.suffix.lower() not in valuefiles.YAML_SUFFIXES:
-        raise InvalidError(f"{file}: only YAML files of parameters can be changed; edit this one by hand")
-    if not file.exists():
-        raise NotFoundError(f"{file} does not exist, so no parameter can be set in it")
-    data = load_editable_mapping(file)
-    for key, value in values.items():
-        name = key.removeprefix("+")
-        known = flatten(data)
-        if not key.startswith("+") and lookup(data, name) is MISSING:
-            near = nearest(name, known)
-            meant = f"; do you mean {near!r}?" if near else ""
-            raise InvalidError(f"{file} has no parameter {name!r}{meant}", hint=f"to add it, write +{name}")
-        _assign(data, name, value, file)
-    write_atomically(file, dump(data))
-
-
-def _assign(data: Any, name: str, value: Any, file: Path) -> None:
-    *sections, last = name.split(".")
-    place = data
-    for section in sections:
-        place = place[int(section)] if isinstance(place, list) else place.setdefault(section, {})
-        if not isinstance(place, dict | list):
-            raise InvalidError(f"{file}: {name!r} cannot be set, because {section!r} is the value {place!r}")
-    if isinstance(place, list):
-        place[int(last)] = value
-    else:
-        place[last] = value

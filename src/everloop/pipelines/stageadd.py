@@ -78,6 +78,8 @@ class _Draft:
         self.file = file
         self.text = text
         self._tree = tree
+        self.root = tree.root
+        self.options = tree.options
 
     def described(self) -> list[str]:
         return sorted({*self._tree.described(), self.file})

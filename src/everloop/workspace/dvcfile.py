@@ -78,6 +78,14 @@ def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
     Raises:
         InvalidError: The existing file is malformed.
     """
+    durable.write_atomically(root / file.path, text_of(root, file, has_size=has_size))
+
+
+def text_of(root: Path, file: DvcFile, *, has_size: bool = True) -> bytes:
+    """What `write` writes.
+
+    Raises: as `write`.
+    """
     target = root / file.path
     data = yamlfile.load_editable_mapping(target) if target.exists() else {}
     entries = data.setdefault("outs", [])
@@ -94,7 +102,7 @@ def write(root: Path, file: DvcFile, *, has_size: bool = True) -> None:
             _drop(entry, "size")
     if "md5" in data:
         data["md5"] = recordhash.digest(data)
-    durable.write_atomically(target, yamlfile.dump(data))
+    return yamlfile.dump(data)
 
 
 def strangers(root: Path, path: str) -> list[str]:

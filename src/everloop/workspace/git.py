@@ -115,6 +115,21 @@ class Git:
         """
         return self._run(*words)
 
+    def plumb(self, *words: str, text: str | None = None, index: Path | None = None, identity: bool = False) -> str:
+        """What a plumbing command prints.
+
+        Args:
+            words: Of the command, without `git`.
+            text: Its standard input; None means nothing.
+            index: The file to use as the index; None means the repository's own.
+            identity: Commit as Everloop where Git does not know who the user is.
+
+        Raises:
+            NotFoundError: There is no repository.
+            InvalidError, FailedError: It failed.
+        """
+        return self._run(*words, identity=identity, text=text, index=index)
+
     def setting(self, key: str, scope: str = "") -> str:
         """A value of Git's configuration; empty when it is not set.
 
@@ -228,8 +243,8 @@ class Git:
         # The first is the main one, which must never be removed.
         return set(listed[1:])
 
-    def _run(self, *words: str, identity: bool = False) -> str:
-        done = self._try(*words, identity=identity)
+    def _run(self, *words: str, identity: bool = False, text: str | None = None, index: Path | None = None) -> str:
+        done = self._try(*words, identity=identity, text=text, index=index)
         if done.returncode != 0:
             raise _failure(self._folder, words, done)
         return done.stdout
@@ -261,8 +276,12 @@ class Git:
         wanted = ("user.name", "user.email")
         return all(self._try("config", "--get", key).stdout.strip() for key in wanted)
 
-    def _try(self, *words: str, identity: bool = False) -> subprocess.CompletedProcess[str]:
+    def _try(
+        self, *words: str, identity: bool = False, text: str | None = None, index: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         environment = command_environment()
+        if index is not None:
+            environment["GIT_INDEX_FILE"] = str(index)
         if identity and not self._has_identity():
             name, email = _IDENTITY
             for role in ("AUTHOR", "COMMITTER"):
@@ -273,7 +292,8 @@ class Git:
                 ["git", *_QUIET, *words],
                 cwd=self._folder,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                # Of nothing to say, too, it is closed at once.
+                input=text or "",
                 capture_output=True,
                 encoding="utf-8",
                 errors="surrogateescape",

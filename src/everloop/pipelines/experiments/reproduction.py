@@ -1,0 +1,40 @@
+"""How experiments call `repro`: the one place that knows what its flags are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from everloop.pipelines.repro import repro as reproduce
+from everloop.pipelines.values import Event, Report
+from everloop.workspace import Workspace
+
+
+def repro(
+    workspace: Workspace,
+    targets: Iterable[str] | None,
+    options: Mapping[str, Any],
+    *,
+    name: str,
+    baseline: str,
+    root: Path,
+    on_event: Callable[[Event], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Report:
+    """Bring the stages of an experiment up to date.
+
+    Args:
+        workspace: Where they run.
+        targets: Which; None means all.
+        options: Further words of `repro`, as `{"force": True}`.
+        name: Of the experiment; commands see it as `DVC_EXP_NAME`.
+        baseline: The commit it is derived from; `DVC_EXP_BASELINE_REV`.
+        root: The user's workspace, of which the one at hand may be a worktree; `DVC_ROOT`.
+        on_event: Told what happens.
+        should_stop: Asked a few times per second; True ends it.
+
+    Raises: as `pipelines.repro`.
+    """
+    environment = {"DVC_EXP_NAME": name, "DVC_EXP_BASELINE_REV": baseline, "DVC_ROOT": str(root)}
+    return reproduce(workspace, targets, on_event=on_event, should_stop=should_stop, environment=environment, **options)

@@ -1,0 +1,112 @@
+"""Commit what lies in a working tree without touching it, its index, or any branch.
+
+Everything happens in a copy of the index, so that what Git knows of unchanged files is used. Leaves which reference
+is to keep the commit to whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from everloop.workspace.git import Git
+
+
+def write_tree(
+    git: Git,
+    scratch: Path,
+    *,
+    also: Iterable[str] = (),
+    forced: Iterable[str] = (),
+    contents: Mapping[str, bytes] | None = None,
+) -> str:
+    """Store the tracked files as they are on disk, as a Git tree.
+
+    Args:
+        git: The working tree; paths are relative to its folder.
+        scratch: Where the copy of the index may lie; made when it is missing.
+        also: Untracked files to take in, too; those that Git ignores, and those that are not there, are left out.
+        forced: As `also`, but ignored files are taken, too, and all must be there.
+        contents: What these files shall hold in the tree, whatever is on disk.
+
+    Returns:
+        The tree.
+
+    Raises:
+        InvalidError, FailedError: Git cannot read a file.
+    """
+    with _index_copy(git, scratch) as index:
+        git.plumb("add", "--update", "--", ":/", index=index)
+        new = untracked(git, also) | set(forced)
+        if new:
+            git.plumb(
+                "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul",
+                text="\0".join(f":(literal){path}" for path in sorted(new)), index=index,
+            )  # fmt: skip
+        if contents:
+            _replace(git, index, contents)
+        return git.plumb("write-tree", index=index).strip()
+
+
+def with_contents(git: Git, scratch: Path, tree: str, contents: Mapping[str, bytes]) -> str:
+    """A tree with other contents of some files; paths are relative to the folder of `git`."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    index = scratch / f"index-{uuid.uuid4().hex}"
+    try:
+        git.plumb("read-tree", tree, index=index)
+        _replace(git, index, contents)
+        return git.plumb("write-tree", index=index).strip()
+    finally:
+        index.unlink(missing_ok=True)
+
+
+def commit_tree(git: Git, tree: str, parents: Iterable[str], message: str) -> str:
+    """Make a commit of a tree, on no branch."""
+    words = [word for parent in parents for word in ("-p", parent)]
+    return git.plumb("commit-tree", tree, *words, "-F", "-", text=message, identity=True).strip()
+
+
+def tree_of(git: Git, rev: str) -> str:
+    """The tree of a commit."""
+    return git.ask("rev-parse", "--verify", f"{rev}^{{tree}}").strip()
+
+
+def untracked(git: Git, paths: Iterable[str]) -> set[str]:
+    """Which of the files, or the files in them, are neither tracked nor ignored."""
+    wanted = [f":(literal){path}" for path in dict.fromkeys(paths)]
+    if not wanted:
+        return set()
+    listed = git.ask("ls-files", "-z", "--others", "--exclude-standard", "--", *wanted)
+    return {path for path in listed.split("\0") if path}
+
+
+def prefix(git: Git) -> str:
+    """The folder relative to the top of the working tree, with a slash at its end; empty when it is the top."""
+    return git.ask("rev-parse", "--show-prefix").removesuffix("\n")
+
+
+def _replace(git: Git, index: Path, contents: Mapping[str, bytes]) -> None:
+    place = prefix(git)
+    lines = []
+    for path, data in contents.items():
+        oid = git.plumb("hash-object", "-w", "--stdin", text=data.decode("utf-8", "surrogateescape")).strip()
+        lines.append(f"100644 {oid}\t{place}{path}\0")
+    git.plumb("update-index", "-z", "--index-info", text="".join(lines), index=index)
+
+
+@contextmanager
+def _index_copy(git: Git, scratch: Path) -> Iterator[Path]:
+    original = Path(git.ask("rev-parse", "--path-format=absolute", "--git-path", "index").strip())
+    scratch.mkdir(parents=True, exist_ok=True)
+    copy = scratch / f"index-{uuid.uuid4().hex}"
+    try:
+        if original.exists():
+            # With its time: by that Git tells which entries may have changed since it was written.
+            shutil.copy2(original, copy)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+        copy.with_name(copy.name + ".lock").unlink(missing_ok=True)
