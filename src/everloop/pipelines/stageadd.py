@@ -7,6 +7,7 @@ running the stage to `repro.py`.
 from __future__ import annotations
 
 import os
+import string
 from pathlib import PurePosixPath
 
 import msgspec
@@ -22,6 +23,9 @@ from everloop.workspace import Workspace
 from everloop.workspace.autostage import stage as stage_in_git
 from everloop.workspace.walk import DVC_SUFFIX, PIPELINE_FILE
 from everloop.workspace.yamlfile import parse_editable_mapping
+
+# Of a new stage; one that is written by hand may be called anything.
+_FORBIDDEN_IN_NAMES = set(string.punctuation) - {"_", "-"}
 
 
 class Added(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,8 @@ class _Draft:
 
 def _home(workspace: Workspace, new: NewStage, folder: str) -> str:
     """Where the stage runs, relative to the root."""
+    if not new.name or _FORBIDDEN_IN_NAMES & set(new.name):
+        raise InvalidError(f"a new stage's name has only letters, digits, - and _; found {new.name!r}")
     if not new.command.strip():
         raise InvalidError(f"stage {new.name}: there is no command", hint="write it behind the options")
     home = workspace.relative(os.path.join(folder, new.folder or ""))  # noqa: PTH118
