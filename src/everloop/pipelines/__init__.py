@@ -6,16 +6,19 @@ its full path.
 
 from everloop.pipelines.measures import load_metrics, load_params, read_metrics, read_params
 from everloop.pipelines.params import parse_assignments, set_params
+from everloop.pipelines.plan import Scope
 from everloop.pipelines.repro import repro
 from everloop.pipelines.status import status
 from everloop.pipelines.targets import data_targets
-from everloop.pipelines.values import Event, EventKind, Outcome, Report, Stage, StageReport
+from everloop.pipelines.values import Event, EventKind, OnError, Outcome, Report, Stage, StageReport
 
 __all__ = [
     "Event",
     "EventKind",
+    "OnError",
     "Outcome",
     "Report",
+    "Scope",
     "Stage",
     "StageReport",
     "data_targets",
