@@ -87,6 +87,8 @@ class Output:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._listener = listener
         self._open_line = b""
+        # Up to where lines were told.
+        self._place = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
     def append(self, data: bytes) -> None:
@@ -97,7 +99,8 @@ class Output:
 
     def follow(self) -> None:
         """Take what a process has appended to the file by itself."""
-        while data := os.read(self._file, _READ_BYTES):
+        while data := os.pread(self._file, _READ_BYTES, self._place):
+            self._place += len(data)
             *lines, self._open_line = (self._open_line + data).split(b"\n")
             for line in lines:
                 self._line(line)

@@ -15,6 +15,7 @@ from everloop.workspace import Content
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.dvcfile import read_content
 from everloop.workspace.objectid import digits, is_legacy
+from everloop.workspace.state import Identity, identity
 from everloop.workspace.yamlfile import dump, load_plain, load_rewritable, read_text
 
 
@@ -63,7 +64,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.waiting: dict[str, LockedStage] = {}
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Identity | None = None
         self._data: _Data | None = None
         self._stages: dict[str, LockedStage] = {}
 
@@ -87,12 +88,11 @@ class _File:
             self._seen = found
         return self._data
 
-    def _stat(self) -> tuple[int, int, int] | None:
+    def _stat(self) -> Identity | None:
         try:
-            found = self._path.stat()
+            return identity(self._path.stat())
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class _Data:

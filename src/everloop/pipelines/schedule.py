@@ -64,7 +64,9 @@ class Schedule:
         self._place = {address: place for place, address in enumerate(plan.addresses)}
         self._unmet = {address: len(plan.needs(address)) for address in plan.addresses}
         self._ready = [place for place, address in enumerate(plan.addresses) if not self._unmet[address]]
-        self._running: dict[str, threading.Thread] = {}
+        self._running: set[str] = set()
+        self._workers: list[threading.Thread] = []
+        self._commands: SimpleQueue[Running | None] = SimpleQueue()
         # What waits for other processes, until it is tried again; and what this was told of.
         self._blocked: set[str] = set()
         self._told: set[str] = set()
@@ -124,18 +126,20 @@ class Schedule:
                 self._done(address, begun)
 
     def _start(self, address: str, running: Running) -> None:
-        executor = self._executor()
+        self._running.add(address)
+        if len(self._workers) < len(self._running):
+            # One for each command at once, not for each stage: to start a thread takes as long as a small command.
+            self._workers.append(threading.Thread(target=self._serve, args=(self._executor(),), daemon=True))
+            self._workers[-1].start()
+        self._commands.put(running)
 
-        def run() -> None:
+    def _serve(self, executor: Executor) -> None:
+        while (running := self._commands.get()) is not None:
             try:
                 message: _Message = (running, executor.run(running.job, running.output, self._stopping.is_set))
             except BaseException as error:  # noqa: BLE001  it is raised where the schedule hears of it
                 message = (running, error)
             self._messages.put(message)
-
-        thread = threading.Thread(target=run, name=address, daemon=True)
-        self._running[address] = thread
-        thread.start()
 
     def _block(self, address: str, holder: Holder) -> None:
         self._blocked.add(address)
@@ -190,7 +194,7 @@ class Schedule:
 
     def _ended(self, running: Running, result: Ended | BaseException) -> None:
         address = running.stage.address
-        self._running.pop(address).join()
+        self._running.discard(address)
         try:
             if isinstance(result, BaseException):
                 self._work.execution.give_up(running)
@@ -256,9 +260,12 @@ class Schedule:
         """Leave nothing that runs, and nothing unrecorded that is finished."""
         self._stopping.set()
         try:
-            with self._workspace.lock_lent():
-                for thread in self._running.values():
-                    thread.join()
+            for _ in self._workers:
+                self._commands.put(None)
+            if self._running:
+                with self._workspace.lock_lent():
+                    for thread in self._workers:
+                        thread.join()
         finally:
             self._work.settle()
 

@@ -16,6 +16,7 @@ import msgspec
 
 from everloop.errors import ConflictError
 from everloop.workspace import locks
+from everloop.workspace.state import Identity, identity
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +57,7 @@ class Claims:
         self._folder = folder
         self._hardlink = hardlink
         self._me = {"pid": os.getpid(), "cmd": " ".join(sys.argv) or "ever"}
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Identity | None = None
         self._others: dict[str, dict[str, Any]] = {"read": {}, "write": {}}
 
     def holder(self, reads: Sequence[str] = (), writes: Sequence[str] = ()) -> Holder | None:
@@ -90,6 +91,7 @@ class Claims:
                 table["read"].setdefault(self._root + path, []).append(self._me)
             for path in listed[1]:
                 table["write"][self._root + path] = self._me
+        self._note(table)
 
     def release(self, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> None:
         """Give paths back."""
@@ -102,6 +104,7 @@ class Claims:
                     table["read"].pop(self._root + path, None)
             for path in writes:
                 table["write"].pop(self._root + path, None)
+        self._note(table)
 
     def _look(self) -> None:
         """Read the claims of others, unless there were none and the file is what it was."""
@@ -111,16 +114,17 @@ class Claims:
         except FileNotFoundError:
             self._others = {"read": {}, "write": {}}
             return
-        seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if seen == self._seen and not any(self._others.values()):
-            return
-        table = locks.read_claims(path)
+        if identity(found) != self._seen or any(self._others.values()):
+            self._note(locks.read_claims(path))
+
+    def _note(self, table: dict[str, Any]) -> None:
+        """Know what the file says; only who has the workspace's lock changes it."""
         reads = {name: [who for who in holders if who != self._me] for name, holders in table["read"].items()}
         self._others = {
             "read": {name: holders[0] for name, holders in reads.items() if holders},
             "write": {name: who for name, who in table["write"].items() if who != self._me},
         }
-        self._seen = seen
+        self._seen = identity((self._folder / "rwlock").stat())
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -171,10 +171,13 @@ def read_claims(path: Path) -> dict[str, Any]:
         table = json.loads(path.read_bytes() or b"{}")
         reads: dict[str, list[dict[str, Any]]] = table.get("read", {})
         writes: dict[str, dict[str, Any]] = table.get("write", {})
-        alive = {key: [info for info in infos if _lives(info["pid"])] for key, infos in reads.items()}
+        # Most of them are of one process.
+        pids = {info["pid"] for infos in reads.values() for info in infos}
+        living = {pid for pid in pids | {info["pid"] for info in writes.values() if info} if _lives(pid)}
+        alive = {key: [info for info in infos if info["pid"] in living] for key, infos in reads.items()}
         return {
             "read": {key: infos for key, infos in alive.items() if infos},
-            "write": {key: info for key, info in writes.items() if info and _lives(info["pid"])},
+            "write": {key: info for key, info in writes.items() if info and info["pid"] in living},
         }
     except FileNotFoundError:
         return {"read": {}, "write": {}}
