@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from everloop import pipelines
-from everloop.errors import ConflictError
-from everloop.workspace import Workspace, locks
+from everloop.errors import FailedError
+from everloop.workspace import Workspace
 
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 
@@ -165,9 +165,9 @@ def test_lock_of_a_working_ever_holds_dvc_off(by_ever: Workspace) -> None:
     assert "lock" in done.stderr
 
 
-def test_running_dvc_stage_holds_ever_off(by_dvc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.0)
+def test_running_dvc_stage_is_waited_for(by_dvc: Path) -> None:
     (by_dvc / "dvc.yaml").write_text("stages:\n  wait:\n    cmd: echo started && read x\n    outs: [model]\n")
+    waiting: list[str] = []
     with subprocess.Popen(
         [str(DVC), "repro"],
         cwd=by_dvc,
@@ -178,6 +178,15 @@ def test_running_dvc_stage_holds_ever_off(by_dvc: Path, monkeypatch: pytest.Monk
     ) as running:
         assert running.stdout is not None
         assert any(line == "started\n" for line in running.stdout)
-        with pytest.raises(ConflictError, match="in use by another process"):
-            pipelines.repro(Workspace.open(by_dvc), ["wait"])
-        running.kill()
+
+        def listen(event: pipelines.Event) -> None:
+            if event.kind is pipelines.EventKind.WAITING:
+                waiting.append(event.text)
+                running.kill()
+                running.wait()
+
+        # There is nothing to read, so it fails: after its turn has come.
+        with pytest.raises(FailedError, match="exit code 1"):
+            pipelines.repro(Workspace.open(by_dvc), ["wait"], on_event=listen)
+    assert len(waiting) == 1
+    assert "dvc repro" in waiting[0]

@@ -6,13 +6,13 @@ import pytest
 
 from everloop.errors import InvalidError
 from everloop.workspace import yamlfile
-from everloop.workspace.families import expand, scope_of
+from everloop.workspace.families import expand, variables_of
 
 
 def names(text: str, files: dict[str, str] | None = None) -> dict[str, dict[Any, Any]]:
     data = yamlfile.parse_plain(text, "dvc.yaml")
-    scope = scope_of(data, "dvc.yaml", (files or {}).get)
-    found = expand(data, "dvc.yaml", scope, lambda _, key, stage: f"{stage}.{key}")
+    variables = variables_of(data, "dvc.yaml", (files or {}).get)
+    found = expand(data, "dvc.yaml", variables, lambda _, key, stage: f"{stage}.{key}")
     return {declared.name: declared.body for declared in found}
 
 

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
+
 from everloop.workspace import Workspace
 from everloop.workspace.gitignore import ignore_out
-from everloop.workspace.ignore import IgnoreRules
+from everloop.workspace.ignore import IgnoreRules, Patterns
 
 
 def test_nearest_file_decides_and_later_patterns_win(tmp_path: Path) -> None:
@@ -48,3 +52,14 @@ def test_gitignore_entry_is_written_once_and_escaped(tmp_path: Path) -> None:
     assert not ignore_out(tmp_path, "a [1]", rules)
     assert (tmp_path / ".gitignore").read_text() == "*.pyc\n/a\\ \\[1\\]\n"
     assert rules.ignores("a [1]", is_directory=False)
+
+
+NAMES = ["/a", "/b.txt", "/c", "*.log", "/d/", "e/", "sub/f", "/c/x", "!/a", "/a-b", "a"]
+PATHS = ["a", "a/", "a/x", "b.txt", "c/x", "d", "d/", "e/", "q/e/", "sub/f", "x.log", "a-b", "z", "sub/a", "sub/a/"]
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6))
+def test_names_that_are_looked_up_mean_what_they_mean_to_the_library(lines: list[str]) -> None:
+    whole, ours = GitIgnoreSpec.from_lines(lines), Patterns(lines)
+    for path in PATHS:
+        assert ours.verdict(path) == whole.check_file(path).include, (lines, path)

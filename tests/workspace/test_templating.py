@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.errors import InvalidError
-from everloop.workspace.templating import OptionStyle, Scope, is_template, plain
+from everloop.workspace.templating import OptionStyle, Variables, is_template, plain
 
 PYTHON = Path(__file__).parents[1] / "peers/.venv/bin/python"
 
 
-def scope(values: dict[str, Any], options: OptionStyle | None = None) -> Scope:
-    found = Scope(lambda _: None, "", options)
+def variables(values: dict[str, Any], options: OptionStyle | None = None) -> Variables:
+    found = Variables(lambda _: None, "", options)
     found.load([values])
     return found
 
@@ -38,25 +38,25 @@ def scope(values: dict[str, Any], options: OptionStyle | None = None) -> Scope:
     ],
 )
 def test_what_stands_for_what(text: str, value: Any) -> None:
-    assert scope({"a": 1, "b": {"c": [True, "x"]}, "n": None}).resolve(text) == value
+    assert variables({"a": 1, "b": {"c": [True, "x"]}, "n": None}).resolve(text) == value
 
 
 def test_keys_and_nested_values_are_replaced() -> None:
-    assert scope({"a": "x"}).resolve([{"${a}.csv": {"x": "${a}"}}]) == [{"x.csv": {"x": "x"}}]
+    assert variables({"a": "x"}).resolve([{"${a}.csv": {"x": "${a}"}}]) == [{"x.csv": {"x": "x"}}]
 
 
 def test_a_mapping_becomes_options_of_a_command() -> None:
     values = {"m": {"n": "r f", "d": 1, "t": True, "f": False, "l": [1, "a b"], "deep": {"x": 0.5}, "e": {}, "el": []}}
     command = "run ${m}"
-    assert scope(values).resolve(command, is_command=True) == "run --n 'r f' --d 1 --t --l 1 'a b' --deep.x 0.5"
-    said = scope(values, OptionStyle("boolean_optional", "append")).resolve(command, is_command=True)
+    assert variables(values).resolve(command, is_command=True) == "run --n 'r f' --d 1 --t --l 1 'a b' --deep.x 0.5"
+    said = variables(values, OptionStyle("boolean_optional", "append")).resolve(command, is_command=True)
     assert said == "run --n 'r f' --d 1 --t --no-f --l 1 --l 'a b' --deep.x 0.5"
     with pytest.raises(InvalidError, match="is a mapping, which cannot be written into a text"):
-        scope(values).resolve(command)
+        variables(values).resolve(command)
 
 
 def test_what_is_given_hides_and_goes_again() -> None:
-    found = scope({"item": 1, "a": 2})
+    found = variables({"item": 1, "a": 2})
     with found.given(item=5):
         assert found.resolve("${item}${a}") == "52"
         with pytest.raises(InvalidError, match="'item' is the name of what the stages of a family differ in"):
@@ -65,7 +65,7 @@ def test_what_is_given_hides_and_goes_again() -> None:
 
 
 def test_a_copy_has_variables_of_its_own() -> None:
-    first = scope({"a": {"b": 1}})
+    first = variables({"a": {"b": 1}})
     second = first.copy()
     second.load([{"a": {"c": 2}}])
     assert second.resolve("${a.b}${a.c}") == "12"
@@ -80,7 +80,7 @@ def test_the_default_file_is_read_only_when_it_is_wanted() -> None:
         asked.append(path)
         return "a: 1\n" if path == "sub/params.yaml" else None
 
-    found = Scope(read, "sub")
+    found = Variables(read, "sub")
     assert found.resolve("no variable") == "no variable"
     assert asked == []
     assert found.resolve("${a}") == 1
@@ -104,11 +104,11 @@ FILES = {"p.yaml": "a: 1\nb: 2\nc: {d: 3}\n", "q.json": '{"c": {"e": 4}}'}
 )
 def test_what_cannot_be_loaded_is_named(items: Any, named: str) -> None:
     with pytest.raises(InvalidError, match=named):
-        Scope(FILES.get, "").load(items)
+        Variables(FILES.get, "").load(items)
 
 
 def test_files_and_parts_of_them_are_merged() -> None:
-    found = Scope(FILES.get, "")
+    found = Variables(FILES.get, "")
     found.load(["p.yaml:a", "p.yaml:c", "q.json", "q.json"])
     assert found.resolve("${a}${c.d}${c.e}") == "134"
 
@@ -161,7 +161,7 @@ def test_dvc_resolves_the_same() -> None:
     differing = []
     for (values, text, key), theirs in zip(cases, json.loads(done.stdout), strict=True):
         try:
-            ours: list[Any] | None = [scope(dict(values)).resolve(text, is_command=key == "cmd")]
+            ours: list[Any] | None = [variables(dict(values)).resolve(text, is_command=key == "cmd")]
         except InvalidError:
             ours = None
         # A command that is a mapping alone is an error of DVC's own; variables with templates in them we refuse.

@@ -2,35 +2,76 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from everloop import pipelines
 from everloop.cli.output import emit, hint, json_option, say
+from everloop.cli.stageprogress import Progress
 from everloop.config import Settings
 from everloop.errors import NotFoundError, UnavailableError
-from everloop.pipelines import Event, EventKind, Report
+from everloop.pipelines import OnError, Reach, Report
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE
-from everloop.server.client import open_hub
 from everloop.workspace import Workspace
+from everloop.workspace.walk import PIPELINE_FILE
 
 
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Run the stages also when nothing changed.")
+@click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
+@click.option("-s", "--single-item", is_flag=True, help="Only the targets, not what they depend on.")
+@click.option("-p", "--pipeline", is_flag=True, help="All that hangs together with the targets.")
+@click.option("-P", "--all-pipelines", is_flag=True, help="All pipelines of the workspace.")
+@click.option("-R", "--recursive", is_flag=True, help="A target may be a folder: all that is described below it.")
+@click.option("--downstream", is_flag=True, help="The targets and what depends on them.")
+@click.option("--force-downstream", is_flag=True, help="Run what depends on a stage that ran, in any case.")
+@click.option("--pull", is_flag=True, help="Bring missing data, outputs and runs from the remote.")
+@click.option("--allow-missing", is_flag=True, help="Leave stages of which only data are missing.")
 @click.option("--dry", is_flag=True, help="Only tell what would be done.")
+@click.option("-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it.")
+@click.option("--ignore-errors", is_flag=True, help="After a failure, go on with everything.")
+@click.option("--glob", is_flag=True, help="Targets are patterns of stage names.")
+@click.option("--no-commit", is_flag=True, help="Record the outputs, keep no copy in the cache yet.")
+@click.option("--no-run-cache", is_flag=True, help="Run a stage also when an equal run is known.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, help="Commands at once.", show_default=True)
 @click.option(
     "-S", "--set-param", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a parameter in params.yaml first."
 )
 @json_option
-def repro(targets: tuple[str, ...], force: bool, dry: bool, assignments: tuple[str, ...], as_json: bool) -> None:
-    """Run the stages whose inputs changed, and what TARGETS (all, if none is named) need.
+def repro(
+    targets: tuple[str, ...],
+    force: bool,
+    interactive: bool,
+    single_item: bool,
+    pipeline: bool,
+    all_pipelines: bool,
+    recursive: bool,
+    downstream: bool,
+    force_downstream: bool,
+    pull: bool,
+    allow_missing: bool,
+    dry: bool,
+    keep_going: bool,
+    ignore_errors: bool,
+    glob: bool,
+    no_commit: bool,
+    no_run_cache: bool,
+    jobs: int,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the stages whose inputs changed, and what TARGETS (those of this folder's dvc.yaml, if none) need.
 
+    A stage that ran before with the same command, dependencies and parameters is restored from the run cache instead.
     With a hub (EVERLOOP_HUB_URL), what ran is a tracked run: params, metrics, commit, data versions, logs. A hub that
     does not answer does not fail the pipeline.
 
     \b
     Example:
       ever repro
+      ever repro -j 4 --keep-going
       ever repro train -S train.learning_rate=0.1
     """
     if dry and assignments:
@@ -38,7 +79,34 @@ def repro(targets: tuple[str, ...], force: bool, dry: bool, assignments: tuple[s
     workspace = Workspace.open()
     if assignments:
         pipelines.set_params(workspace.root / DEFAULT_PARAMS_FILE, pipelines.parse_assignments(assignments))
-    report = pipelines.repro(workspace, targets or None, force=force, dry=dry, on_event=_tell)
+    progress = Progress(jobs)
+    try:
+        report = pipelines.repro(
+            workspace,
+            targets or [PIPELINE_FILE],
+            folder=Path.cwd(),
+            reach=Reach(
+                single_item=single_item,
+                pipeline=pipeline,
+                all_pipelines=all_pipelines,
+                downstream=downstream,
+                recursive=recursive,
+                glob=glob,
+            ),
+            force=force,
+            force_downstream=force_downstream,
+            dry=dry,
+            pull=pull,
+            allow_missing=allow_missing,
+            commit=not no_commit,
+            run_cache=not no_run_cache,
+            on_error=OnError.IGNORE if ignore_errors else OnError.KEEP_GOING if keep_going else OnError.FAIL,
+            jobs=jobs,
+            confirm=_ask if interactive or workspace.config.is_interactive else None,
+            on_event=progress,
+        )
+    finally:
+        progress.close()
     lines = [f"{stage.stage}: {stage.outcome} ({stage.seconds:.1f} s)" for stage in report.stages]
     emit(report, as_json=as_json, text=lines or "there are no stages")
     if report.ran and Settings.load().hub_url:
@@ -46,16 +114,16 @@ def repro(targets: tuple[str, ...], force: bool, dry: bool, assignments: tuple[s
     hint("ever repro" if dry else "ever metrics show" if report.ran else "ever status")
 
 
+def _ask(sentence: str) -> bool:
+    return click.confirm(f"reproduce {sentence}?", err=True)
+
+
 def _track(workspace: Workspace, report: Report) -> None:
+    # Here, because it brings the client of the hub, which few runs need.
+    from everloop.server.client import open_hub
+
     try:
         run_id = open_hub().record(workspace, report, experiment=workspace.root.name, commit=workspace.git.head())
         say(f"tracked as run {run_id}")
     except (UnavailableError, NotFoundError) as error:
         say(f"not tracked: {error.message}")
-
-
-def _tell(event: Event) -> None:
-    if event.kind is EventKind.STARTED:
-        say(f"{event.stage}: {event.text}")
-    elif event.kind is EventKind.PRINTED:
-        say(f"{event.stage} | {event.text}")

@@ -1,6 +1,18 @@
-"""Where work runs: supervised local processes. Executors for jobs on clusters find their place here."""
+"""Where work runs: jobs and their executors, supervised local processes."""
 
+from everloop.compute.job import Ended, Executor, Job, Output, Resources
 from everloop.compute.lifeline import hold_lifeline
+from everloop.compute.local import LocalExecutor
 from everloop.compute.supervisor import Child, Supervisor
 
-__all__ = ["Child", "Supervisor", "hold_lifeline"]
+__all__ = [
+    "Child",
+    "Ended",
+    "Executor",
+    "Job",
+    "LocalExecutor",
+    "Output",
+    "Resources",
+    "Supervisor",
+    "hold_lifeline",
+]

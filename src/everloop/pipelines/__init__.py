@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from everloop.pipelines.measures import load_metrics, load_params, read_metrics, read_params
 from everloop.pipelines.paramedit import set_params
 from everloop.pipelines.params import parse_assignments
+from everloop.pipelines.plan import Reach
 from everloop.pipelines.repro import repro
 from everloop.pipelines.status import status
 from everloop.pipelines.targets import data_targets
-from everloop.pipelines.values import Event, EventKind, Outcome, Report, Stage, StageReport
+from everloop.pipelines.values import Event, EventKind, OnError, Outcome, Report, Stage, StageReport
 
 if TYPE_CHECKING:
     from everloop.pipelines.measurediff import HEAD, MeasureDiff, diff_metrics, diff_params, flat_measures, problems_of
     from everloop.pipelines.measures import show_metrics, show_params, without_same_workspace
-    from everloop.pipelines.moments import WORKSPACE, Scope
+    from everloop.pipelines.moments import WORKSPACE, RevisionScope
     from everloop.pipelines.plotting.definitions import PlotRequest
     from everloop.pipelines.plotting.drawing import (
         plot_specification,
@@ -36,16 +37,18 @@ __all__ = [
     "Event",
     "EventKind",
     "MeasureDiff",
+    "OnError",
     "Outcome",
     "Plot",
     "PlotProblem",
     "PlotRequest",
     "Plots",
     "Problem",
+    "Reach",
     "Reading",
     "Readings",
     "Report",
-    "Scope",
+    "RevisionScope",
     "Stage",
     "StageReport",
     "data_targets",
@@ -80,7 +83,7 @@ _HOMES = {
     "Problem": "readings",
     "Reading": "readings",
     "Readings": "readings",
-    "Scope": "moments",
+    "RevisionScope": "moments",
     "diff_metrics": "measurediff",
     "diff_params": "measurediff",
     "flat_measures": "measurediff",

@@ -16,7 +16,7 @@ from everloop.pipelines.tree import Tree, text_of, where
 from everloop.pipelines.values import Stage
 from everloop.workspace import families
 from everloop.workspace.dvcfile import inside
-from everloop.workspace.templating import Scope
+from everloop.workspace.templating import Variables
 from everloop.workspace.yamlfile import parse_editable_mapping, parse_simple
 
 _TOP_KEYS = {"stages", "vars", "params", "metrics", "plots", "artifacts", "datasets"}
@@ -89,22 +89,22 @@ class _Reader:
             declaration.require_known(key, _TOP_KEYS, self._where(data, key, ""))
         if not isinstance(data.get("stages") or {}, dict):
             raise InvalidError(f"{self._where(data, 'stages', '')}: must be a mapping of names to stages")
-        scope = families.scope_of(data, self._file, lambda path: text_of(self._tree, path), self._tree.options)
+        variables = families.variables_of(data, self._file, lambda path: text_of(self._tree, path), self._tree.options)
         return Definition(
-            stages=self._stages(data, scope),
-            params=self._files(data, "params", scope),
-            metrics=self._files(data, "metrics", scope),
-            plots=self._plots(data, scope),
-            artifacts=self._artifacts(data, scope),
+            stages=self._stages(data, variables),
+            params=self._files(data, "params", variables),
+            metrics=self._files(data, "metrics", variables),
+            plots=self._plots(data, variables),
+            artifacts=self._artifacts(data, variables),
         )
 
     def _where(self, data: Any, key: Any, stage: str) -> str:
         return where_of(where(self._tree, self._file), data, key, stage)
 
-    def _stages(self, data: Mapping, scope: Scope) -> list[Stage]:
+    def _stages(self, data: Mapping, variables: Variables) -> list[Stage]:
         stages: dict[str, Stage] = {}
         checked: set[str] = set()
-        for declared in families.expand(data, self._file, scope, self._where):
+        for declared in families.expand(data, self._file, variables, self._where):
             place = self._where(data["stages"], declared.group, "")
             if declared.group not in checked:
                 checked.add(declared.group)
@@ -115,15 +115,15 @@ class _Reader:
                 raise InvalidError(f"{place}: more than {_MOST_STAGES:,} stages come of it")
         return list(stages.values())
 
-    def _files(self, data: Mapping, key: str, scope: Scope) -> list[str]:
+    def _files(self, data: Mapping, key: str, variables: Variables) -> list[str]:
         place = self._where(data, key, "")
-        names = strings(self._resolved(data, key, scope), place)
+        names = strings(self._resolved(data, key, variables), place)
         return [inside(self._folder, name, place) for name in names]
 
-    def _plots(self, data: Mapping, scope: Scope) -> list[tuple[str, dict[str, Any]]]:
+    def _plots(self, data: Mapping, variables: Variables) -> list[tuple[str, dict[str, Any]]]:
         place = self._where(data, "plots", "")
         plots: list[tuple[str, dict[str, Any]]] = []
-        for item in declaration.listed(self._resolved(data, "plots", scope), place):
+        for item in declaration.listed(self._resolved(data, "plots", variables), place):
             pairs = [(item, {})] if isinstance(item, str) else list(item.items()) if isinstance(item, dict) else None
             if pairs is None:
                 raise InvalidError(f"{place}: an item must be a path, or a name with options; found {item!r}")
@@ -135,9 +135,9 @@ class _Reader:
                 plots.append((str(name), dict(options or {})))
         return plots
 
-    def _artifacts(self, data: Mapping, scope: Scope) -> dict[str, dict[str, Any]]:
+    def _artifacts(self, data: Mapping, variables: Variables) -> dict[str, dict[str, Any]]:
         place = self._where(data, "artifacts", "")
-        found = self._resolved(data, "artifacts", scope) or {}
+        found = self._resolved(data, "artifacts", variables) or {}
         if not isinstance(found, dict):
             raise InvalidError(f"{place}: must be a mapping of names to artifacts, found {found!r}")
         for name, options in found.items():
@@ -147,9 +147,9 @@ class _Reader:
                 declaration.require_known(key, _ARTIFACT_KEYS, f"{place}: {name}: {key}")
         return {str(name): dict(options) for name, options in found.items()}
 
-    def _resolved(self, data: Mapping, key: str, scope: Scope) -> Any:
+    def _resolved(self, data: Mapping, key: str, variables: Variables) -> Any:
         try:
-            return scope.resolve(data.get(key))
+            return variables.resolve(data.get(key))
         except InvalidError as error:
             raise InvalidError(f"{self._where(data, key, '')}: {error.message}", hint=error.hint) from error
 

@@ -9,36 +9,121 @@ from pathlib import Path
 from typing import Any
 
 from everloop.errors import InvalidError
+from everloop.pipelines.lockblocks import SCHEMA, Blocks
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, LockedStage, Stage
 from everloop.workspace import Content
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.dvcfile import read_content
 from everloop.workspace.objectid import digits, is_legacy
-from everloop.workspace.yamlfile import dump, load_plain, load_rewritable
-
-_SCHEMA = "2.0"
+from everloop.workspace.state import Identity, identity
+from everloop.workspace.yamlfile import dump, load_plain, load_rewritable, read_text
 
 
 class Locks:
-    """The lock files of a workspace, each read when a stage of it is asked for first, not for every stage."""
+    """The lock files of a workspace: each is read once per change, and what ran is written to it in groups.
+
+    Use it while the workspace is locked.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._read: dict[str, dict[str, LockedStage]] = {}
+        self._files: dict[str, _File] = {}
 
     def of(self, stage: Stage) -> LockedStage | None:
-        """What is remembered of the last run of a stage.
+        """What is remembered of the last run of a stage, written or not.
 
         Raises: as `read`.
         """
-        path = path_for(stage.file)
-        if path not in self._read:
-            self._read[path] = read(self._root / path)
-        return self._read[path].get(stage.name)
+        file = self._file(stage)
+        return file.waiting.get(stage.name) or file.stages().get(stage.name)
 
-    def forget(self) -> None:
-        """Read them again when next asked: a stage has run, and others may have written meanwhile."""
-        self._read.clear()
+    def put(self, stage: Stage, locked: LockedStage) -> None:
+        """Remember a run; the file is told by `write`."""
+        self._file(stage).waiting[stage.name] = locked
+
+    def write(self) -> list[str]:
+        """Write what waits, each file at once and atomically; the files that were written, relative to the root.
+
+        Raises: as `read`, when somebody has damaged a file meanwhile.
+        """
+        written = [path for path, file in self._files.items() if file.waiting]
+        for path in written:
+            self._files[path].write()
+        return written
+
+    def _file(self, stage: Stage) -> _File:
+        path = path_for(stage.file)
+        if path not in self._files:
+            self._files[path] = _File(self._root / path)
+        return self._files[path]
+
+
+class _File:
+    """One lock file: its stages as long as its stat says that nobody changed it, and those that wait to be written."""
+
+    def __init__(self, path: Path) -> None:
+        self.waiting: dict[str, LockedStage] = {}
+        self._path = path
+        self._seen: Identity | None = None
+        self._data: _Data | None = None
+        self._stages: dict[str, LockedStage] = {}
+
+    def stages(self) -> dict[str, LockedStage]:
+        self._refresh()
+        return self._stages
+
+    def write(self) -> None:
+        data = self._refresh()
+        data.put({name: entry_of(stage) for name, stage in self.waiting.items()})
+        write_atomically(self._path, data.dump())
+        self._stages |= self.waiting
+        self.waiting.clear()
+        self._seen = self._stat()
+
+    def _refresh(self) -> _Data:
+        found = self._stat()
+        if self._data is None or found != self._seen:
+            self._data = _Data(self._path)
+            self._stages = self._data.stages()
+            self._seen = found
+        return self._data
+
+    def _stat(self) -> Identity | None:
+        try:
+            return identity(self._path.stat())
+        except FileNotFoundError:
+            return None
+
+
+class _Data:
+    """What a lock file says, ready to be changed: stage by stage, or as a whole where it is not laid out so."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        text = read_text(path) if path.exists() else ""
+        self._blocks = Blocks.of(text, path)
+        # Parsed as a whole when it has to be changed as a whole.
+        self._whole: dict[Any, Any] | None = None
+
+    def stages(self) -> dict[str, LockedStage]:
+        entries = (
+            self._blocks.values if self._blocks is not None else _entries(load_plain(self._path) or {}, self._path)
+        )
+        return {str(name): read_entry(entry, f"{self._path}: stage {name}") for name, entry in entries.items()}
+
+    def put(self, entries: dict[str, dict[str, Any]]) -> None:
+        if self._blocks is not None:
+            self._blocks.put(entries)
+            return
+        if self._whole is None:
+            self._whole = load_rewritable(self._path)
+        self._whole.setdefault("schema", SCHEMA)
+        if self._whole.get("stages") is None:
+            self._whole["stages"] = {}
+        self._whole["stages"].update(entries)
+
+    def dump(self) -> bytes:
+        return self._blocks.text().encode() if self._blocks is not None else dump(self._whole)
 
 
 def path_for(definition: str) -> str:
@@ -52,30 +137,30 @@ def read(path: Path) -> dict[str, LockedStage]:
     Raises:
         InvalidError: It is malformed, or of another schema.
     """
-    if not path.exists():
-        return {}
-    data = load_plain(path) or {}
+    return _Data(path).stages()
+
+
+def write_stage(path: Path, name: str, stage: LockedStage) -> None:
+    """Replace one stage's entry, atomically; everything else in the file stays as it is."""
+    data = _Data(path)
+    data.put({name: entry_of(stage)})
+    write_atomically(path, data.dump())
+
+
+def _entries(data: Any, path: Path) -> dict[Any, Any]:
     if not isinstance(data, dict):
         raise InvalidError(f"{path}: the top level must be a mapping, found {type(data).__name__}")
-    if data.get("schema") != _SCHEMA:
+    if not data:
+        return {}
+    if data.get("schema") != SCHEMA:
         raise InvalidError(
-            f"{path}: schema must be '{_SCHEMA}', found {data.get('schema')!r}",
+            f"{path}: schema must be '{SCHEMA}', found {data.get('schema')!r}",
             hint="remove the file to run all stages again; the data stay in the cache",
         )
     stages = data.get("stages") or {}
     if not isinstance(stages, dict):
         raise InvalidError(f"{path}: stages must be a mapping, found {type(stages).__name__}")
-    return {str(name): _read_stage(entry, f"{path}: stage {name}") for name, entry in stages.items()}
-
-
-def write_stage(path: Path, name: str, stage: LockedStage) -> None:
-    """Replace one stage's entry, atomically; everything else in the file stays as it is."""
-    data = load_rewritable(path) if path.exists() else {}
-    data.setdefault("schema", _SCHEMA)
-    if data.get("stages") is None:
-        data["stages"] = {}
-    data["stages"][name] = entry_of(stage)
-    write_atomically(path, dump(data))
+    return stages
 
 
 def entry_of(stage: LockedStage) -> dict[str, Any]:
@@ -111,7 +196,16 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def _read_stage(entry: Any, where: str) -> LockedStage:
+def read_entry(entry: Any, where: str) -> LockedStage:
+    """Read the entry of one stage.
+
+    Args:
+        entry: As YAML has it.
+        where: It stands, for errors.
+
+    Raises:
+        InvalidError: It is malformed.
+    """
     if not isinstance(entry, dict):
         raise InvalidError(f"{where}: must be a mapping, found {type(entry).__name__}")
     command = entry.get("cmd")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from everloop.pipelines.measures import show_metrics, show_params
-from everloop.pipelines.moments import WORKSPACE, Scope, has_commits, resolve
+from everloop.pipelines.moments import WORKSPACE, RevisionScope, has_commits, resolve
 from everloop.pipelines.readings import Problem, Readings
 from everloop.workspace import Workspace
 
@@ -100,8 +100,8 @@ def flat_measures(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _scope(before: str, after: str) -> Scope:
-    return Scope(revs=(before, after))
+def _scope(before: str, after: str) -> RevisionScope:
+    return RevisionScope(revs=(before, after))
 
 
 def _compared(

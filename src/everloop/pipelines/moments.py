@@ -19,7 +19,7 @@ _EXPERIMENTS = "refs/exps/"
 _NO_EXPERIMENTS = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/", "refs/exps/apply/")
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
+class RevisionScope(msgspec.Struct, frozen=True, kw_only=True):
     """Which moments are meant.
 
     Attributes:
@@ -78,7 +78,7 @@ class NowTree(FolderTree):
 
 
 @contextmanager
-def moments(workspace: Workspace, scope: Scope) -> Iterator[list[tuple[str, Tree]]]:
+def moments(workspace: Workspace, scope: RevisionScope) -> Iterator[list[tuple[str, Tree]]]:
     """The trees of a scope by their names, the workspace first.
 
     The workspace alone is called ""; beside revisions it is `workspace`. A commit is called by all names that mean it,
@@ -153,7 +153,7 @@ def active_branch(workspace: Workspace) -> str | None:
         return None
 
 
-def _revisions(workspace: Workspace, scope: Scope) -> list[Revision]:
+def _revisions(workspace: Workspace, scope: RevisionScope) -> list[Revision]:
     revs = [rev for rev in dict.fromkeys(scope.revs) if rev != WORKSPACE]
     named: dict[str, list[str]] = {}
     for rev in revs:

@@ -68,7 +68,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         folder: Where the command runs, relative to the workspace root; `.` is the root.
         is_frozen: It is not run, whatever changed.
         is_always_changed: It runs every time.
-        meta: What people and tools keep there, as it is written.
+        meta: What `dvc.yaml` says under `meta`, for other programs; `everloop.resources` there is for executors.
     """
 
     name: str
@@ -122,6 +122,8 @@ class Outcome(StrEnum):
     WOULD_RUN = "would run"
     WOULD_RESTORE = "would restore from cache"
     WOULD_COMMIT = "would commit data"
+    FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +132,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         stage: Its address.
         seconds: Wall time.
-        reasons: Why it ran, as sentences; empty when nothing was to do.
+        reasons: Why it ran, as sentences; why it failed or was skipped; empty when nothing was to do.
         log: File with all that the command printed, absolute; None when it did not run.
         tail: The last lines of it.
     """
@@ -157,16 +159,39 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class EventKind(StrEnum):
     """What `repro` tells while it works."""
 
+    WAITING = "waiting"
     STARTED = "started"
     PRINTED = "printed"
     FINISHED = "finished"
+
+
+class OnError(StrEnum):
+    """What to do when a stage fails: start nothing more, go on with what does not depend on it, or go on with all."""
+
+    FAIL = "fail"
+    KEEP_GOING = "keep-going"
+    IGNORE = "ignore"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How `repro` brings stages up to date; see there."""
+
+    force: bool = False
+    force_downstream: bool = False
+    dry: bool = False
+    pull: bool = False
+    allow_missing: bool = False
+    commit: bool = True
+    run_cache: bool = True
+    on_error: OnError = OnError.FAIL
+    jobs: int = 1
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a running `repro`.
 
     Attributes:
-        text: STARTED: the reasons; PRINTED: one line of output without its end; FINISHED: empty.
+        text: WAITING: for whom; STARTED: the reasons; PRINTED: one line of output without its end; FINISHED: empty.
         report: Only with FINISHED.
     """
 

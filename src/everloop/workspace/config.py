@@ -27,6 +27,7 @@ class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
         link_types: The ways to link a file to it; the first that works is taken.
         is_shared: The group may write to the cache, too (`cache.shared = group`).
         is_autostaged: Files that describe data are handed to Git's index when they change (`core.autostage`).
+        is_interactive: Ask before each stage that is reproduced (`core.interactive`).
         locks_by_hardlink: Lock the workspace by hard links instead of `flock` (`core.hardlink_lock`).
         options: How mappings are written into commands (`parsing.bool`, `parsing.list`).
     """
@@ -35,6 +36,7 @@ class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     link_types: tuple[str, ...] = DEFAULT_LINK_TYPES
     is_shared: bool = False
     is_autostaged: bool = False
+    is_interactive: bool = False
     locks_by_hardlink: bool = False
     options: OptionStyle = OptionStyle()
 
@@ -51,7 +53,7 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
     """
     cache_dir = dvc_dir / "cache"
     link_types = DEFAULT_LINK_TYPES
-    is_autostaged = is_shared = locks_by_hardlink = False
+    is_autostaged = is_interactive = is_shared = locks_by_hardlink = False
     options = OptionStyle()
     for path in level_files(dvc_dir, environment).values():
         sections = read_sections(path)
@@ -62,6 +64,7 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
         if "shared" in sections.get("cache", {}):
             is_shared = _is_group(path, sections["cache"]["shared"])
         is_autostaged = _is_true(sections.get("core", {}).get("autostage"), otherwise=is_autostaged)
+        is_interactive = _is_true(sections.get("core", {}).get("interactive"), otherwise=is_interactive)
         locks_by_hardlink = _is_true(sections.get("core", {}).get("hardlink_lock"), otherwise=locks_by_hardlink)
         options = _options(path, sections.get("parsing", {}), options)
     return WorkspaceConfig(
@@ -69,6 +72,7 @@ def read_config(dvc_dir: Path, environment: Mapping[str, str] = os.environ) -> W
         link_types=link_types,
         is_shared=is_shared,
         is_autostaged=is_autostaged,
+        is_interactive=is_interactive,
         locks_by_hardlink=locks_by_hardlink,
         options=options,
     )

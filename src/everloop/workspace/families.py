@@ -14,12 +14,15 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
-from everloop.workspace.templating import OptionStyle, Reader, Scope, plain
+from everloop.workspace.templating import OptionStyle, Reader, Variables, plain
 
 _FAMILY_KEYS = ("foreach", "do", "matrix")
 
 # Gives what to call a key of a stage in an error, by the declaration, the key, and the stage's name.
 Where = Callable[[Mapping[Any, Any], str, str], str]
+
+# The items of a family, each with the variables that it adds.
+Members = Iterator[tuple[str, dict[str, Any]]]
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -38,7 +41,7 @@ class Declared(msgspec.Struct, frozen=True):
     source: Mapping[Any, Any]
 
 
-def scope_of(data: Mapping[Any, Any], file: str, read: Reader, options: OptionStyle | None = None) -> Scope:
+def variables_of(data: Mapping[Any, Any], file: str, read: Reader, options: OptionStyle | None = None) -> Variables:
     """The variables of a whole `dvc.yaml`.
 
     Args:
@@ -50,19 +53,19 @@ def scope_of(data: Mapping[Any, Any], file: str, read: Reader, options: OptionSt
     Raises:
         InvalidError: A file of variables is not there or malformed, or a variable is defined twice.
     """
-    scope = Scope(read, posixpath.dirname(file), options)
+    variables = Variables(read, posixpath.dirname(file), options)
     if data.get("vars"):
-        _at(file, lambda: scope.load(data["vars"]))
-    return scope
+        _at(file, lambda: variables.load(data["vars"]))
+    return variables
 
 
-def expand(data: Mapping[Any, Any], file: str, scope: Scope, where: Where) -> Iterator[Declared]:
+def expand(data: Mapping[Any, Any], file: str, variables: Variables, where: Where) -> Iterator[Declared]:
     """The stages of a `dvc.yaml`, in its order.
 
     Args:
         data: What it says; `stages` is a mapping of mappings.
         file: Its path, relative to the workspace's root.
-        scope: Its variables.
+        variables: Its variables.
         where: Names the place of an error.
 
     Raises:
@@ -75,24 +78,24 @@ def expand(data: Mapping[Any, Any], file: str, scope: Scope, where: Where) -> It
             )
         group = str(name)
         if not any(key in declared for key in _FAMILY_KEYS):
-            yield Declared(group, group, _body(declared, group, file, scope, where), declared)
+            yield Declared(group, group, _body(declared, group, file, variables, where), declared)
             continue
-        members, template = _family(declared, group, scope, where)
+        members, template = _family(declared, group, variables, where)
         for key, given in members:
             member = f"{group}@{key}"
-            with scope.given(**given):
-                yield Declared(member, group, _body(template, member, file, scope, where), template)
+            with variables.given(**given):
+                yield Declared(member, group, _body(template, member, file, variables, where), template)
 
 
 def _family(
-    declared: Mapping[Any, Any], name: str, scope: Scope, where: Where
+    declared: Mapping[Any, Any], name: str, variables: Variables, where: Where
 ) -> tuple[list[tuple[str, dict[str, Any]]], Mapping[Any, Any]]:
     """The members, each with the variables that it adds, and what all of them are made of."""
     if "matrix" in declared:
         if "foreach" in declared or "do" in declared:
             raise InvalidError(f"{where(declared, 'matrix', name)}: goes with neither foreach nor do")
         template = _Template({key: value for key, value in declared.items() if key != "matrix"}, declared)
-        return list(_combinations(declared, name, scope, where)), template
+        return list(_combinations(declared, name, variables, where)), template
     extra = [key for key in declared if key not in ("foreach", "do")]
     if "foreach" not in declared or "do" not in declared or extra:
         what = f"found {extra[0]!r}" if extra else "one is missing"
@@ -100,11 +103,11 @@ def _family(
         raise InvalidError(f"{place}: a stage with foreach has foreach and do, nothing else; {what}")
     if not isinstance(declared["do"], dict):
         raise InvalidError(f"{where(declared, 'do', name)}: must be a mapping of keys, found {declared['do']!r}")
-    return list(_each(declared, name, scope, where)), declared["do"]
+    return list(_each(declared, name, variables, where)), declared["do"]
 
 
-def _each(declared: Mapping[Any, Any], name: str, scope: Scope, where: Where) -> Iterator[tuple[str, dict[str, Any]]]:
-    items = _at(where(declared, "foreach", name), lambda: scope.resolve(declared["foreach"], may_be_nested=True))
+def _each(declared: Mapping[Any, Any], name: str, variables: Variables, where: Where) -> Members:
+    items = _at(where(declared, "foreach", name), lambda: variables.resolve(declared["foreach"], may_be_nested=True))
     if isinstance(items, dict):
         for key, value in items.items():
             yield plain(key), {"item": value, "key": plain(key)}
@@ -118,11 +121,9 @@ def _each(declared: Mapping[Any, Any], name: str, scope: Scope, where: Where) ->
         raise InvalidError(f"{where(declared, 'foreach', name)}: must be a list or a mapping, found {items!r}")
 
 
-def _combinations(
-    declared: Mapping[Any, Any], name: str, scope: Scope, where: Where
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _combinations(declared: Mapping[Any, Any], name: str, variables: Variables, where: Where) -> Members:
     place = where(declared, "matrix", name)
-    axes = _at(place, lambda: scope.resolve(declared["matrix"], may_be_nested=True))
+    axes = _at(place, lambda: variables.resolve(declared["matrix"], may_be_nested=True))
     if not isinstance(axes, dict) or not all(isinstance(values, list) for values in axes.values()):
         raise InvalidError(f"{place}: must map names to lists of values, found {axes!r}")
     for combination in product(*(list(enumerate(values)) for values in axes.values())):
@@ -134,25 +135,25 @@ def _combinations(
         yield key, {"item": {axis: value for axis, (_, value) in chosen}, "key": key}
 
 
-def _body(template: Mapping[Any, Any], name: str, file: str, scope: Scope, where: Where) -> dict[Any, Any]:
-    variables = template.get("vars")
-    if variables:
-        folder = posixpath.join(posixpath.dirname(file), _wdir(template, name, scope, where))
-        scope = scope.copy()
-        _at(where(template, "vars", name), lambda: scope.load(variables, folder, f"{name}.vars"))
+def _body(template: Mapping[Any, Any], name: str, file: str, variables: Variables, where: Where) -> dict[Any, Any]:
+    own = template.get("vars")
+    if own:
+        folder = posixpath.join(posixpath.dirname(file), _wdir(template, name, variables, where))
+        variables = variables.copy()
+        _at(where(template, "vars", name), lambda: variables.load(own, folder, f"{name}.vars"))
     body: dict[Any, Any] = {}
     for key, value in template.items():
         if key == "vars":
             continue
         try:
-            body[key] = scope.resolve(value, is_command=key == "cmd")
+            body[key] = variables.resolve(value, is_command=key == "cmd")
         except InvalidError as error:
             raise InvalidError(f"{where(template, key, name)}: {error.message}", hint=error.hint) from error
     return body
 
 
-def _wdir(template: Mapping[Any, Any], name: str, scope: Scope, where: Where) -> str:
-    return str(_at(where(template, "wdir", name), lambda: scope.resolve(template.get("wdir") or ".")))
+def _wdir(template: Mapping[Any, Any], name: str, variables: Variables, where: Where) -> str:
+    return str(_at(where(template, "wdir", name), lambda: variables.resolve(template.get("wdir") or ".")))
 
 
 def _at(place: str, work: Callable[[], Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from everloop.workspace import durable
@@ -24,16 +25,30 @@ def ignore_out(root: Path, path: str, rules: IgnoreRules) -> bool:
     Returns:
         Whether a `.gitignore` was changed.
     """
-    target = root / path
-    if rules.ignores_or_parent(path, is_directory=target.is_dir()):
-        return False
-    file = target.parent / ".gitignore"
-    text = read_text(file) if file.exists() else ""
-    if text and not text.endswith("\n"):
-        text += "\n"
-    durable.write_atomically(file, f"{text}/{_SPECIAL.sub(_escaped, target.name)}\n".encode())
-    rules.forget()
-    return True
+    return bool(ignore_outs(root, [path], rules))
+
+
+def ignore_outs(root: Path, paths: Iterable[str], rules: IgnoreRules) -> list[str]:
+    """Make Git ignore many paths, each `.gitignore` written once; as `ignore_out`.
+
+    Returns:
+        The folders whose `.gitignore` was changed, relative to the root; "" is the root.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        if not rules.ignores_or_parent(path, is_directory=(root / path).is_dir()):
+            folder, _, name = path.rpartition("/")
+            by_folder.setdefault(folder, []).append(name)
+    for folder, names in by_folder.items():
+        file = root / folder / ".gitignore"
+        text = read_text(file) if file.exists() else ""
+        if text and not text.endswith("\n"):
+            text += "\n"
+        added = "".join(f"/{_SPECIAL.sub(_escaped, name)}\n" for name in names)
+        durable.write_atomically(file, f"{text}{added}".encode())
+    if by_folder:
+        rules.forget()
+    return list(by_folder)
 
 
 def _escaped(match: re.Match[str]) -> str:

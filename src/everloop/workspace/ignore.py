@@ -6,6 +6,7 @@ Leaves Git's other sources (`core.excludesFile`, `.git/info/exclude`) to Git.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,42 @@ if TYPE_CHECKING:
 
 # DVC never looks into these, whatever `.dvcignore` says.
 NEVER_WALKED = frozenset({".git", ".hg", ".dvc"})
+# One name in the file's own folder, as `add` and `repro` write them.
+_NAME = re.compile(r"/([A-Za-z0-9_.@-]+)")
+
+
+class Patterns:
+    """The patterns of one file.
+
+    Plain names are looked up: a pipeline has one for each output, and the library makes an expression of each pattern.
+
+    Args:
+        lines: Those that are patterns, in order.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        self._names: frozenset[str] = frozenset()
+        self._spec: GitIgnoreSpec | None = None
+        # An exception (`!`) depends on what stands before it.
+        if not any(line.startswith("!") for line in lines):
+            found = {line: match[1] for line in lines if (match := _NAME.fullmatch(line))}
+            self._names = frozenset(found.values())
+            lines = [line for line in lines if line not in found]
+        if lines:
+            # Here, because most folders have no patterns, and the import takes a tenth of a command.
+            from pathspec import GitIgnoreSpec
+
+            self._spec = GitIgnoreSpec.from_lines(lines)
+
+    def verdict(self, path: str) -> bool | None:
+        """Whether a path is ignored; None when no pattern matches.
+
+        Args:
+            path: Relative to the file's folder; a directory ends in `/`.
+        """
+        if path.partition("/")[0] in self._names:
+            return True
+        return None if self._spec is None else self._spec.check_file(path).include
 
 
 class IgnoreRules:
@@ -33,7 +70,7 @@ class IgnoreRules:
         self._root = root
         self._texts = texts
         self._file_name = file_name
-        self._specs: dict[str, GitIgnoreSpec | None] = {}
+        self._specs: dict[str, Patterns | None] = {}
 
     def ignores(self, path: str, *, is_directory: bool) -> bool:
         """Whether the path itself matches; a walker that prunes ignored folders has asked for its parents before.
@@ -47,7 +84,7 @@ class IgnoreRules:
             spec = self._spec("/".join(parts[:depth]))
             if spec is None:
                 continue
-            verdict = spec.check_file("/".join(parts[depth:]) + ("/" if is_directory else "")).include
+            verdict = spec.verdict("/".join(parts[depth:]) + ("/" if is_directory else ""))
             if verdict is not None:
                 return verdict
         return False
@@ -69,7 +106,7 @@ class IgnoreRules:
         """Read the files again when next asked: one was changed."""
         self._specs.clear()
 
-    def _spec(self, folder: str) -> GitIgnoreSpec | None:
+    def _spec(self, folder: str) -> Patterns | None:
         if folder not in self._specs:
             if self._texts is None:
                 self._specs[folder] = _read(self._root / folder / self._file_name)
@@ -78,15 +115,10 @@ class IgnoreRules:
         return self._specs[folder]
 
 
-def _read(path: Path) -> GitIgnoreSpec | None:
+def _read(path: Path) -> Patterns | None:
     return _parse(read_text(path)) if path.is_file() else None
 
 
-def _parse(text: str) -> GitIgnoreSpec | None:
+def _parse(text: str) -> Patterns | None:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        return None
-    # Here, because most folders have no patterns, and the import takes a tenth of a command.
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(lines)
+    return Patterns(lines) if lines else None

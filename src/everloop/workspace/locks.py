@@ -62,7 +62,7 @@ class WorkspaceLock:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Give the lock away and take it back at the end; a no-op for one who does not hold it."""
+        """Give the lock away, and take it back at the end, however long that takes; nothing when it is not held."""
         if self._file is None:
             yield
             return
@@ -71,7 +71,8 @@ class WorkspaceLock:
         try:
             yield
         finally:
-            self._file = _acquire(self._path, hardlink=self._hardlink)
+            # What was done meanwhile would be lost by giving up.
+            self._file = _acquire(self._path, hardlink=self._hardlink, patience_s=float("inf"))
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def claimed(
         ConflictError: A living process has claimed a path above, below or at one of these.
     """
     me = {"pid": os.getpid(), "cmd": " ".join(sys.argv) or "ever"}
-    with _edited_claims(folder, hardlink=hardlink) as table:
+    with edited_claims(folder, hardlink=hardlink) as table:
         for path in writes:
             _refuse_if_claimed(table["read"], path, me)
         for path in (*reads, *writes):
@@ -107,7 +108,7 @@ def claimed(
     try:
         yield
     finally:
-        with _edited_claims(folder, hardlink=hardlink) as table:
+        with edited_claims(folder, hardlink=hardlink) as table:
             for path in reads:
                 _release_read(table["read"], str(path), me)
             for path in writes:
@@ -118,13 +119,14 @@ class _Held(Protocol):
     def close(self) -> None: ...
 
 
-def _acquire(path: Path, *, hardlink: bool) -> _Held:
+def _acquire(path: Path, *, hardlink: bool, patience_s: float | None = None) -> _Held:
+    patience_s = PATIENCE_S if patience_s is None else patience_s
     if hardlink:
-        return hardlinklock.acquire(path, patience_s=PATIENCE_S)
+        return hardlinklock.acquire(path, patience_s=patience_s)
     path.parent.mkdir(parents=True, exist_ok=True)
     # "a+" makes the file when it is missing and never empties it: another process may have just written its id.
     file = path.open("a+")
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +137,7 @@ def _acquire(path: Path, *, hardlink: bool) -> _Held:
                 holder = file.read(64).strip() or "unknown"
                 file.close()
                 raise ConflictError(
-                    f"{path} is held by another process (pid {holder}) for more than {PATIENCE_S:g} s",
+                    f"{path} is held by another process (pid {holder}) for more than {patience_s:g} s",
                     hint="wait until that `ever` or `dvc` command has ended; a lock of a dead process holds nobody up",
                 ) from error
             time.sleep(_POLL_S)
@@ -147,26 +149,35 @@ def _acquire(path: Path, *, hardlink: bool) -> _Held:
 
 
 @contextmanager
-def _edited_claims(folder: Path, *, hardlink: bool) -> Iterator[dict[str, Any]]:
+def edited_claims(folder: Path, *, hardlink: bool) -> Iterator[dict[str, Any]]:
+    """The claims of living processes, `{"read": {path: [who]}, "write": {path: who}}`, written when the block ends."""
     guard = _acquire(folder / "rwlock.lock", hardlink=hardlink)
     path = folder / "rwlock"
     try:
-        table = _read_claims(path)
+        table = read_claims(path)
         yield table
         durable.write_atomically(path, json.dumps(table).encode(), flush=False)
     finally:
         guard.close()
 
 
-def _read_claims(path: Path) -> dict[str, Any]:
+def read_claims(path: Path) -> dict[str, Any]:
+    """The claims of living processes in a `rwlock`, as `edited_claims` has them.
+
+    Raises:
+        ConflictError: It is damaged.
+    """
     try:
         table = json.loads(path.read_bytes() or b"{}")
         reads: dict[str, list[dict[str, Any]]] = table.get("read", {})
         writes: dict[str, dict[str, Any]] = table.get("write", {})
-        alive = {key: [info for info in infos if _lives(info["pid"])] for key, infos in reads.items()}
+        # Most of them are of one process.
+        pids = {info["pid"] for infos in reads.values() for info in infos}
+        living = {pid for pid in pids | {info["pid"] for info in writes.values() if info} if _lives(pid)}
+        alive = {key: [info for info in infos if info["pid"] in living] for key, infos in reads.items()}
         return {
             "read": {key: infos for key, infos in alive.items() if infos},
-            "write": {key: info for key, info in writes.items() if info and _lives(info["pid"])},
+            "write": {key: info for key, info in writes.items() if info and info["pid"] in living},
         }
     except FileNotFoundError:
         return {"read": {}, "write": {}}

@@ -65,7 +65,7 @@ def outs_of(path: str, read: Reader, where: str = "") -> list[Out]:
     definition = yamlfile.parse_plain(text, where + path)
     lock = yamlfile.parse_plain(read(lock_path) or "", where + lock_path)
     declared = families.expand(
-        _mapping(definition), path, families.scope_of(_mapping(definition), path, read), _place(where + path)
+        _mapping(definition), path, families.variables_of(_mapping(definition), path, read), _place(where + path)
     )
     return list(_pipeline_outs(declared, lock, PurePosixPath(path).parent, where + lock_path))
 

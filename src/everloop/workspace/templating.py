@@ -48,7 +48,7 @@ class OptionStyle(msgspec.Struct, frozen=True):
     listing: str = "nargs"
 
 
-class Scope:
+class Variables:
     """The variables that are known at a place: of `params.yaml`, of `vars`, and `item` and `key` of a family."""
 
     def __init__(self, read: Reader, folder: str, options: OptionStyle | None = None) -> None:
@@ -92,10 +92,10 @@ class Scope:
             else:
                 raise InvalidError(f"{where}[{index}]: must be a mapping or the path of a file, found {item!r}")
 
-    def copy(self) -> Scope:
+    def copy(self) -> Variables:
         """The same variables, to which further ones may be added."""
         self._load_default()
-        other = Scope(self._read, self._folder, self._options)
+        other = Variables(self._read, self._folder, self._options)
         other._has_default = True
         other._values = _copied(self._values)
         other._loaded = list(self._loaded)

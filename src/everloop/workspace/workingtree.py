@@ -15,6 +15,7 @@ from typing import Self
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import dvcfile, gitignore, locks, records, revisions, walk
 from everloop.workspace.cache import Cache
+from everloop.workspace.claims import Claims
 from everloop.workspace.config import WorkspaceConfig, read_config
 from everloop.workspace.contents import Contents
 from everloop.workspace.git import Git
@@ -126,6 +127,10 @@ class WorkingTree:
         hardlink = self.config.locks_by_hardlink
         with locks.claimed(self.layout.lock_dir, reads=to_read, writes=to_write, hardlink=hardlink):
             yield
+
+    def claims(self) -> Claims:
+        """Claims for one who waits for those of others, and holds many."""
+        return Claims(self.root, self.layout.lock_dir, hardlink=self.config.locks_by_hardlink)
 
     def described_files(self) -> list[str]:
         """All `*.dvc` and `dvc.yaml` files, sorted."""
