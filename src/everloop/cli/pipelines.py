@@ -7,10 +7,9 @@ import click
 from everloop import pipelines
 from everloop.cli.output import emit, hint, json_option, say, table
 from everloop.config import Settings
-from everloop.errors import NotFoundError, UnavailableError
-from everloop.pipelines import Event, EventKind, Report
+from everloop.pipelines import Event, EventKind
+from everloop.pipelines.tracked import tracked
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE
-from everloop.server.client import open_hub
 from everloop.workspace import Workspace
 
 
@@ -21,12 +20,15 @@ from everloop.workspace import Workspace
 @click.option(
     "-S", "--set-param", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a parameter in params.yaml first."
 )
+@click.option("--offline", is_flag=True, help="Keep the tracked run for `ever sync`, whether a hub answers or not.")
 @json_option
-def repro(targets: tuple[str, ...], force: bool, dry: bool, assignments: tuple[str, ...], as_json: bool) -> None:
+def repro(
+    targets: tuple[str, ...], force: bool, dry: bool, assignments: tuple[str, ...], offline: bool, as_json: bool
+) -> None:
     """Run the stages whose inputs changed, and what TARGETS (all, if none is named) need.
 
-    With a hub (EVERLOOP_HUB_URL), what ran is a tracked run: params, metrics, commit, data versions, logs. A hub that
-    does not answer does not fail the pipeline.
+    With a hub (EVERLOOP_HUB_URL), it is a tracked run while it runs: params, metrics, commit, patch, data versions,
+    logs. A hub that does not answer does not fail the pipeline: the run is kept for `ever sync`.
 
     \b
     Example:
@@ -38,20 +40,13 @@ def repro(targets: tuple[str, ...], force: bool, dry: bool, assignments: tuple[s
     workspace = Workspace.open()
     if assignments:
         pipelines.set_params(workspace.root / DEFAULT_PARAMS_FILE, pipelines.parse_assignments(assignments))
-    report = pipelines.repro(workspace, targets or None, force=force, dry=dry, on_event=_tell)
+    with tracked(workspace, Settings.load(offline=offline or None), _tell, say) as (listener, environment):
+        report = pipelines.repro(
+            workspace, targets or None, force=force, dry=dry, on_event=listener, environment=environment
+        )
     lines = [f"{stage.stage}: {stage.outcome} ({stage.seconds:.1f} s)" for stage in report.stages]
     emit(report, as_json=as_json, text=lines or "there are no stages")
-    if report.ran and Settings.load().hub_url:
-        _track(workspace, report)
     hint("ever repro" if dry else "ever metrics show" if report.ran else "ever status")
-
-
-def _track(workspace: Workspace, report: Report) -> None:
-    try:
-        run_id = open_hub().record(workspace, report, experiment=workspace.root.name, commit=workspace.git.head())
-        say(f"tracked as run {run_id}")
-    except (UnavailableError, NotFoundError) as error:
-        say(f"not tracked: {error.message}")
 
 
 def _tell(event: Event) -> None:
