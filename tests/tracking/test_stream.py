@@ -154,6 +154,26 @@ def test_a_run_ends_as_its_process_does(hub: Stores, url: str, code: str, exits:
     assert waiting() == []
 
 
+def test_a_killed_process_s_run_is_ended_on_the_hub_at_once(hub: Stores, url: str) -> None:
+    code = """
+import os, signal, everloop
+run = everloop.start_run()
+for i in range(100): run.log(loss=i, step=i)
+run.log_param("a", 1)
+run.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert ran(code)[0] == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while not (runs := hub.tracking.search_runs(status="failed")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (runs[0].params, runs[0].metrics) == ({"a": "1"}, {"loss": 99.0})
+    while waiting():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_process_that_joins_a_run_adds_to_it_and_does_not_end_it(
     hub: Stores, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

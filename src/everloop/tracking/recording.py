@@ -10,7 +10,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -57,7 +56,7 @@ class Recorder:
         self._has_news = False
         self._wake = threading.Event()
         self._lock = threading.RLock()
-        self._has_ended = False
+        self._ending = threading.Event()
         self._has_told = False
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._write_regularly, name="everloop-log", daemon=True)
@@ -114,10 +113,10 @@ class Recorder:
 
     def end(self, status: Status) -> None:
         """Write what is left, tell the hub. Again: nothing."""
-        if self._has_ended or not self._is_mine():
+        if self._ending.is_set() or not self._is_mine():
             return
         with self._lock:
-            self._has_ended = True
+            self._ending.set()
             self._write_notes()
             self._guarded(self.files.write_summary)
         self._wake.set()
@@ -134,10 +133,9 @@ class Recorder:
         return os.getpid() == self._pid
 
     def _write_regularly(self) -> None:
-        while not self._has_ended:
+        while not self._ending.is_set():
             self._wake.wait()
-            if not self._has_ended:
-                time.sleep(_PERIOD_S)
+            self._ending.wait(_PERIOD_S)
             self._wake.clear()
             self._has_news = False  # before the notes are taken: one that comes now is taken, or wakes again
             with self._lock:

@@ -259,11 +259,10 @@ def told_folders(root: Path, run_id: str) -> set[Path]:
 
 def remove(path: Path) -> None:
     """Forget a segment that was sent, and the run's folder with the last of them."""
-    is_owner = Reader(path).header.is_owner
     path.unlink(missing_ok=True)
     for blob in path.parent.glob(f"{path.stem}-*.blob"):
         blob.unlink(missing_ok=True)
-    if is_owner:
+    if not any(path.parent.glob("*.jsonl")):
         (path.parent / _FOLDERS).unlink(missing_ok=True)
     with suppress(OSError):
         path.parent.rmdir()

@@ -20,6 +20,7 @@ from everloop.errors import EverloopError, NotFoundError
 from everloop.tracking import spool
 from everloop.tracking.run import Status
 from everloop.tracking.spool import Ended, Entry, Header
+from everloop.tracking.watch import Watch
 
 if TYPE_CHECKING:
     from everloop.tracking.sending import Sender
@@ -52,6 +53,7 @@ class Stream:
         self._is_uploading = False
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
+        self._watch = Watch(header.run_id) if header.hub and header.is_owner else None
         with self._lock:
             self._write([])
         if header.hub:
@@ -116,6 +118,8 @@ class Stream:
                     self._tell(f"run {self.run_id[:12]} waits to be sent: ever sync")
                 self._segment.close()
                 self._segment = None
+        if self._watch is not None:
+            self._watch.stop()
         return self._is_sent
 
     def _wait_for(self, thread: threading.Thread) -> None:
