@@ -98,6 +98,31 @@ def test_a_value_that_is_no_number_is_refused_with_its_name() -> None:
         run.log(loss=[1, 2])
 
 
+@pytest.mark.parametrize("step", [1 << 63, 0.5, "1", None])
+def test_a_step_that_is_no_64_bit_integer_is_refused(step: Any) -> None:
+    with start_run() as run:
+        with pytest.raises(InvalidError, match="step"):
+            run.step = step
+        if step is not None:
+            with pytest.raises(InvalidError, match="step"):
+                run.log(a=1, step=step)
+    assert load_live().summary == {}
+
+
+def test_a_number_without_end_is_refused_and_a_name_without_end_costs_the_others_nothing() -> None:
+    with start_run() as run:
+        with pytest.raises(InvalidError, match="larger than any float"):
+            run.log(a=10**400)
+        run.log({"n" * 300: 1, "b": 2})
+    assert values("b") == [(0, 2)]
+
+
+def test_a_plot_of_what_json_cannot_hold_is_refused() -> None:
+    with start_run() as run, pytest.raises(InvalidError, match="plot 'x': Object of type object"):
+        run.log_plot("x", [{"a": object()}], x="a", y="a")
+    assert load_live().plot_options == {}
+
+
 def test_a_summary_value_has_no_history() -> None:
     with start_run() as run:
         run.log_summary({"test/auc": 0.9})

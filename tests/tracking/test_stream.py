@@ -93,7 +93,7 @@ def test_a_run_is_told_to_the_hub(hub: Stores, url: str) -> None:
     Path("model/weights").write_bytes(b"w" * 100_000)
     Path("empty").touch()
     with start_run(experiment="late flights!", name="try", tags={"by": "ada"}) as run:
-        run.log_params({"lr": 0.1, "net": {"layers": [1, 2]}, "name": "x"})
+        run.log_params({"lr": 0.1, "net": {"layers": [1, 2]}, "name": "x", "big": 10**30})
         for step in range(3):
             run.log({"train/loss": 1 / (step + 1)}, word="no number")
             run.next_step()
@@ -109,7 +109,7 @@ def test_a_run_is_told_to_the_hub(hub: Stores, url: str) -> None:
         "try",
         "finished",
     )
-    assert found.params == {"lr": "0.1", "net.layers": "[1,2]", "name": "x"}
+    assert found.params == {"lr": "0.1", "net.layers": "[1,2]", "name": "x", "big": str(10**30)}
     assert found.metrics == {"train/loss": 1 / 3, "odd": "NaN"}
     assert found.tags == {"by": "ada", "metric.word": "no number"}
     points = hub.tracking.metric_history(run.run_id, "train/loss")

@@ -7,8 +7,6 @@ the sending to `tracking`.
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everloop import refs
 from everloop.config import Settings
 from everloop.errors import EverloopError
 from everloop.pipelines.values import Event, EventKind, Outcome, StageReport
@@ -69,6 +66,8 @@ class TrackedRun:
     def __init__(
         self, workspace: Workspace, settings: Settings, tell: Callable[[str], None], *, name: str = "repro"
     ) -> None:
+        from everloop import refs  # here and below: a `repro` that nobody tracks does not pay for what tracking loads
+
         self.run_id = settings.run_id or refs.new_run_id()
         self._workspace = workspace
         self._settings = settings
@@ -139,6 +138,10 @@ class TrackedRun:
 
     def _put_circumstances(self, stream: Stream) -> None:
         """Params, commit, patch, environment and data, as they are when the run begins."""
+        import hashlib
+        import platform
+
+        from everloop import refs
         from everloop.pipelines.measures import read_params
         from everloop.pipelines.record import data_versions
         from everloop.tracking.run import Edge

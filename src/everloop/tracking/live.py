@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from everloop.errors import NotFoundError
 from everloop.tracking.livefiles import CURVES, check_part
-from everloop.tracking.plainvalues import number, plain, records
+from everloop.tracking.plainvalues import number, plain, records, whole_step
 from everloop.tracking.recording import Note, Recorder, status_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LiveRun:
 
     @step.setter
     def step(self, value: int) -> None:
-        self._step = int(value)
+        self._step = whole_step(value)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class LiveRun:
         if values is not None:
             named = {**values, **named}
         if step is not None:
-            self._step = step
+            self._step = whole_step(step)
         self._recorder.note(Note(self._step, time.time_ns(), self._checked(named), True, step is not None))
 
     def log_metrics(self, values: Mapping[str, Any], step: int | None = None) -> None:
@@ -242,8 +242,7 @@ class LiveRun:
 
     def _checked(self, values: dict[str, Any]) -> dict[str, float | str]:
         for name, value in values.items():
-            kind = type(value)
-            if kind is not float and kind is not int:
+            if type(value) is not float:
                 values[name] = number(name, value)
             if name not in self._known:
                 self._known.add(check_part(name, "metric"))

@@ -116,10 +116,20 @@ class LiveFiles:
         return self._placed(self.folder / "plots" / "images" / name, data)
 
     def add_plot(self, name: str, data: Any, options: Mapping[str, Any], *, kind: str = "custom") -> Path:
-        """Write the records of a plot, and note how it is drawn; return its path."""
+        """Write the records of a plot, and note how it is drawn; return its path.
+
+        Raises:
+            InvalidError: A value is of a kind that JSON cannot hold; nothing is written.
+        """
         path = self.folder / "plots" / kind / f"{name}.json"
+        try:
+            text = json.dumps(data, indent=4)
+        except TypeError as error:
+            raise InvalidError(
+                f"plot {name!r}: {error}", hint="Its values are numbers, booleans, text and None."
+            ) from error
         self._plots[path.relative_to(self.folder).as_posix()] = dict(options)
-        return self._placed(path, json.dumps(data, indent=4).encode() + b"\n")
+        return self._placed(path, text.encode() + b"\n")
 
     def add_artifact(self, name: str, source: Path, facts: Mapping[str, Any] | None, *, copy: bool) -> Path:
         """Note an artifact for `dvc.yaml`, unless `facts` is None; with `copy`, take a copy of it along."""
@@ -231,7 +241,7 @@ def check_part(name: str, what: str) -> str:
     Raises:
         InvalidError: It is empty, absolute, climbs with `..`, or holds what no file name can.
     """
-    parts = name.split("/")
+    parts = name.split("/") if isinstance(name, str) else [""]
     if any(part in ("", ".", "..") for part in parts) or "\\" in name or "\0" in name:
         raise InvalidError(
             f"{what} {name!r} cannot be a path inside the run's folder", hint="Name it like `loss` or `train/loss`."

@@ -21,14 +21,32 @@ def number(name: str, value: Any) -> float | str:
     """
     if isinstance(value, str):
         return value
-    with suppress(TypeError):  # a tensor has `__index__`, and refuses when it holds no integer
-        return operator.index(value)
     try:
-        return float(value)
+        as_float = float(value)
+        with suppress(TypeError):  # a tensor has `__index__`, and refuses when it holds no integer
+            return operator.index(value)
+        return as_float
+    except OverflowError as error:
+        raise InvalidError(f"metric {name!r} is larger than any float: {str(value)[:20]}…") from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidError(
             f"metric {name!r} is a {type(value).__name__}, which is no number", hint="Give one value: tensor.mean()"
         ) from error
+
+
+def whole_step(step: Any) -> int:
+    """A step as the 64-bit integer that it is.
+
+    Raises:
+        InvalidError: It is none.
+    """
+    try:
+        number = operator.index(step)
+    except TypeError as error:
+        raise InvalidError(f"a step is an integer, found {step!r}") from error
+    if not -(1 << 63) <= number < 1 << 63:
+        raise InvalidError(f"step {number} is larger than 64 bits hold")
+    return number
 
 
 def finite(value: float | str) -> float | str:

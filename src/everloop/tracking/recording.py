@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -156,14 +157,12 @@ class Recorder:
                     rows.setdefault(name, []).append((note.step or 0, finite(value)))
             if note.is_counted:
                 self.files.summary["step"] = note.step
-        self._guarded(lambda: self._write_rows(rows))
+        for name, points in rows.items():
+            # One by one: a name that is too long for the disk costs the others nothing.
+            self._guarded(partial(self.files.add_points, name, points))
         self._guarded(self.files.write_summary)
         if self.stream is not None:
             self._tell(self.stream, taken)
-
-    def _write_rows(self, rows: dict[str, list[tuple[int, float | str]]]) -> None:
-        for name, points in rows.items():
-            self.files.add_points(name, points)
 
     def _tell(self, stream: Stream, taken: list[Note]) -> None:
         from everloop.tracking.spool import Entry

@@ -7,12 +7,11 @@ last it has. Leaves when to try again to the callers.
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-
-import msgspec
 
 from everloop.errors import ConflictError, InvalidError
 from everloop.storage import HttpClient, remote
@@ -205,4 +204,6 @@ class _Batch:
 
 def text_of(value: object) -> str:
     """Return a param's value as the hub keeps it: text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    )
