@@ -249,6 +249,17 @@ def test_values_are_written_soon_without_a_flush() -> None:
     run.end()
 
 
+def test_after_the_end_nothing_is_written() -> None:
+    with start_run() as run:
+        run.log(a=1)
+    run.log(a=2)
+    run.log_param("b", 1)
+    run.log_image("x.png", np.zeros((1, 1), "u1"))
+    run.flush()
+    found = load_live()
+    assert (found.summary, found.params, found.images, run.summary) == ({"a": 1}, {}, [], {"a": 1})
+
+
 def test_many_threads_log_into_one_run() -> None:
     with start_run() as run:
 

@@ -102,6 +102,7 @@ def test_a_run_is_told_to_the_hub(hub: Stores, url: str) -> None:
         run.log_artifact("model")
         run.log_artifact("empty")
         assert run.run_id
+    run.log_param("late", 1)
     found = only_run(hub.tracking)
     assert (found.run_id, found.experiment, found.name, found.status) == (
         run.run_id,

@@ -48,7 +48,7 @@ class Note(NamedTuple):
 
 
 class Recorder:
-    """Writes what a run notes. Thread-safe; in a fork of the process it does nothing."""
+    """Writes what a run notes. Thread-safe; after the end, and in a fork of the process, it does nothing."""
 
     def __init__(self, files: LiveFiles, stream: Stream | None) -> None:
         self.files = files
@@ -73,13 +73,13 @@ class Recorder:
 
     def flush(self) -> None:
         """Write the notes that were taken, now."""
-        if self._is_mine():
+        if self._is_open():
             with self._lock:
                 self._write_notes()
 
     def add_params(self, params: Mapping[str, Any]) -> None:
         """Write plain parameters, now."""
-        if not self._is_mine():
+        if not self._is_open():
             return
         with self._lock:
             self._guarded(lambda: self.files.add_params(params))
@@ -91,7 +91,7 @@ class Recorder:
 
     def place(self, write: Callable[[LiveFiles], Path]) -> None:
         """Write one file of the run's folder, now; the hub gets it as an artifact of the same path."""
-        if not self._is_mine():
+        if not self._is_open():
             return
         with self._lock:
             path = self._guarded(lambda: write(self.files))
@@ -100,7 +100,7 @@ class Recorder:
 
     def add_artifact(self, name: str, source: Path, facts: Mapping[str, Any] | None, *, copy: bool) -> None:
         """Note a file or folder; the hub gets the bytes."""
-        if not self._is_mine():
+        if not self._is_open():
             return
         with self._lock:
             self._guarded(lambda: self.files.add_artifact(name, source, facts, copy=copy))
@@ -114,7 +114,7 @@ class Recorder:
 
     def end(self, status: Status) -> None:
         """Write what is left, tell the hub. Again: nothing."""
-        if self._ending.is_set() or not self._is_mine():
+        if not self._is_open():
             return
         with self._lock:
             self._ending.set()
@@ -130,8 +130,8 @@ class Recorder:
         # Set by the interpreter when it has printed a traceback: the last that is known of how the script ended.
         self.end(status_of(getattr(sys, "last_value", None)))
 
-    def _is_mine(self) -> bool:
-        return os.getpid() == self._pid
+    def _is_open(self) -> bool:
+        return os.getpid() == self._pid and not self._ending.is_set()
 
     def _write_regularly(self) -> None:
         while not self._ending.is_set():

@@ -49,6 +49,7 @@ class Stream:
         self._told: set[str] = set()
         self._wake = threading.Event()
         self._is_ending = False
+        self._has_ended = False
         self._is_sent = False
         self._is_uploading = False
         self._thread: threading.Thread | None = None
@@ -65,7 +66,7 @@ class Stream:
         return self.header.run_id
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Keep entries in the spool, to be sent."""
+        """Keep entries in the spool, to be sent. Nothing after the end."""
         with self._lock:
             self._write(entries)
         if self._is_ending:
@@ -118,6 +119,7 @@ class Stream:
                     self._tell(f"run {self.run_id[:12]} waits to be sent: ever sync")
                 self._segment.close()
                 self._segment = None
+            self._has_ended = True
         if self._watch is not None:
             self._watch.stop()
         return self._is_sent
@@ -132,6 +134,8 @@ class Stream:
 
     def _write(self, entries: Iterable[Entry]) -> None:
         """Write entries, after those that could not be written before; they wait in memory when the disk is full."""
+        if self._has_ended:
+            return
         before, fresh = len(self._unwritten), list(entries)
         self._unwritten.extend(fresh)
         self._n_lost += before + len(fresh) - len(self._unwritten)

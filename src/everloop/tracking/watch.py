@@ -11,8 +11,9 @@ import subprocess
 import sys
 from contextlib import suppress
 
-# A word says that the process ended by itself; the end of the pipe without one that it was killed.
-_SCRIPT = 'read -r word && exit; exec "$0" -m everloop sync "$1" >/dev/null 2>&1'
+# A word says that the process ended by itself; the end of the pipe without one that it was killed. The second time is
+# for what processes that joined the run had to tell, which may outlive it by some seconds.
+_SCRIPT = 'read -r word && exit; "$0" -m everloop sync "$1"; sleep 10; exec "$0" -m everloop sync "$1"'
 
 
 class Watch:
