@@ -18,29 +18,34 @@ if TYPE_CHECKING:
     from everloop.errors import EverloopError
     from everloop.pipelines.repro import repro
     from everloop.registry.package import read_package, save_model
+    from everloop.tracking import load_live, start_run
     from everloop.workspace import Workspace
 
 __all__ = [
     "EverloopError",
     "Workspace",
     "__version__",
+    "load_live",
     "open",
     "profile_columns",
     "read_package",
     "read_table",
     "repro",
     "save_model",
+    "start_run",
 ]
 
 _HOMES = {
     "EverloopError": "everloop.errors",
     "Workspace": "everloop.workspace",
+    "load_live": "everloop.tracking.livefolder",
     "open": "everloop.data",
     "profile_columns": "everloop.datasets",
     "read_package": "everloop.registry.package",
     "read_table": "everloop.data",
     "repro": "everloop.pipelines",
     "save_model": "everloop.registry.package",
+    "start_run": "everloop.tracking.starting",
 }
 
 

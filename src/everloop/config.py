@@ -31,6 +31,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hub_port: int = 7300
     hub_url: str = ""
     """Where clients find the hub; empty for `http://hub_host:hub_port`."""
+    offline: bool = False
+    """Runs are kept in the spool for `ever sync`, also when a hub is set."""
+    run_id: str = ""
+    """The tracked run that this process is part of; `ever repro` sets it for its stages."""
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 7301
     gateway_url: str = ""
@@ -67,6 +71,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def objects_path(self) -> Path:
         return Path(self.store_url).expanduser().absolute() if self.store_url else self.home_path / "objects"
+
+    @property
+    def spool_path(self) -> Path:
+        """Folder of what waits to be told to a hub."""
+        return self.home_path / "spool"
+
+    @property
+    def is_tracking(self) -> bool:
+        """Whether runs are told to a hub, now or later."""
+        return bool(self.hub_url or self.offline or self.run_id)
 
     @property
     def hub(self) -> str:

@@ -149,6 +149,59 @@ def test_runs_are_found_by_experiment_and_status_newest_first(store: TrackingSto
     assert [run.params for run in store.search_runs(experiment="a")] == [{}, {}, {"x": "1"}]
 
 
+# --- entries of a source, each once
+
+
+def test_a_source_s_entries_are_stored_once_however_often_they_are_sent(store: TrackingStore, run_id: str) -> None:
+    artifact, edge = Artifact(path="log", digest=DIGEST, size_bytes=1), Edge(source="a", relation="used", target="b")
+    assert store.append(run_id, "s1", 0, 0) == 0
+    for _ in range(2):
+        assert store.append(run_id, "s1", 0, 3, [metric(0.5)], {"p": "1"}, {"t": "1"}, [artifact], [edge]) == 3
+    store.log(run_id, tags={"t": "changed since"})
+    assert store.append(run_id, "s1", 0, 3, tags={"t": "1"}) == 3  # sent again by one who had no answer
+    found = store.get_run(run_id)
+    assert (found.metrics, found.params, found.tags) == ({"loss": 0.5}, {"p": "1"}, {"t": "changed since"})
+    assert store.list_artifacts(run_id) == [artifact]
+    assert store.edges_of("a") == [edge]
+
+
+def test_a_gap_and_an_overlap_are_answered_with_where_to_go_on(store: TrackingStore, run_id: str) -> None:
+    assert store.append(run_id, "s1", 0, 2, tags={"t": "2"}) == 2
+    assert store.append(run_id, "s1", 3, 4, tags={"t": "gap"}) == 2
+    assert store.append(run_id, "s1", 1, 4, tags={"t": "overlap"}) == 2
+    assert store.append(run_id, "s1", 2, 4, tags={"t": "4"}) == 4
+    assert store.get_run(run_id).tags == {"t": "4"}
+
+
+def test_sources_and_runs_are_counted_apart(store: TrackingStore, run_id: str) -> None:
+    other = store.create_run(refs.new_run_id(), "flights").run_id
+    assert store.append(run_id, "s1", 0, 5) == 5
+    assert store.append(run_id, "s2", 0, 1) == 1
+    assert store.append(other, "s1", 0, 2) == 2
+    assert store.append(run_id, "s1", 0, 0) == 5
+
+
+def test_entries_that_are_refused_are_not_counted(store: TrackingStore, run_id: str) -> None:
+    store.append(run_id, "s1", 0, 1, params={"p": "1"})
+    outside = Artifact(path="../up", digest=DIGEST, size_bytes=1)
+    assert refusal(lambda: store.append(run_id, "s1", 1, 2, params={"p": "2"})) is ConflictError
+    assert refusal(lambda: store.append(run_id, "s1", 1, 2, [metric(1.0)], artifacts=[outside])) is InvalidError
+    assert refusal(lambda: store.append(run_id, "no name!", 0, 1)) is InvalidError
+    assert refusal(lambda: store.append(run_id, "s1", 2, 1)) is InvalidError
+    assert refusal(lambda: store.append(refs.new_run_id(), "s1", 0, 1)) is NotFoundError
+    assert store.append(run_id, "s1", 1, 1) == 1
+    assert store.get_run(run_id).metrics == {}
+
+
+def test_of_many_who_send_the_same_entries_one_stores_them(store: TrackingStore, run_id: str) -> None:
+    def send(number: int) -> int:
+        return store.append(run_id, "s1", 0, 2, [metric(float(number), step=number)], tags={"by": str(number)})
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(send, range(6))) == [2] * 6
+    assert len(store.metric_history(run_id, "loss")) == 1
+
+
 # --- metrics, params and tags
 
 

@@ -68,6 +68,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),
     "dataset": ("Data", "everloop.cli.datasets", "dataset", "List datasets and batches, check them out."),
     "run": ("Records", "everloop.cli.run", "run", "List and show tracked runs; -n adds a stage and runs it."),
+    "sync": ("Records", "everloop.cli.sync", "sync", "Send the runs that wait to the hub."),
     "model": ("Records", "everloop.cli.registry", "model", "List models and versions, move aliases."),
     "ledger": ("Records", "everloop.cli.ledger", "ledger", "Show and verify the record of every decision."),
     "apply": ("Loop", "everloop.cli.loop", "apply", "Check everloop.yaml and hand it to the hub."),

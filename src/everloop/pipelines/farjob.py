@@ -25,12 +25,12 @@ from everloop.compute.local import LocalExecutor
 from everloop.compute.ray import Work
 from everloop.errors import FAMILIES, DeniedError, EverloopError, FailedError, NotFoundError
 from everloop.pipelines import bundle
-from everloop.workspace import Content, Out, Workspace, remotes
+from everloop.workspace import Content, Out, Workspace, remotes, runcache
 from everloop.workspace.checkout import restore
 from everloop.workspace.configuration import Level
 from everloop.workspace.fetch import fetch
 from everloop.workspace.push import push
-from everloop.workspace.routes import Transfer
+from everloop.workspace.routes import Transfer, open_store
 
 WORK_DIR = "EVERLOOP_WORK_DIR"
 """The variable that says where a worker keeps its cache and its workspaces; else in the folder for temporary files."""
@@ -82,11 +82,17 @@ class FarJobs:
     Args:
         root: The workspace.
         remote: The name of the remote through which data travel; None means the default one.
+
+    Raises:
+        NotFoundError: There is no such remote.
     """
 
     def __init__(self, root: Path, remote: str | None = None) -> None:
         self._root = root
         self._remote = remote
+        # So that a workspace without one is told at once.
+        remotes.find(Workspace.open(root).configuration, remote)
+        self._has_sent = False
         self._bundling = threading.Lock()
         self._bundles: bundle.Bundles | None = None
 
@@ -99,6 +105,7 @@ class FarJobs:
         # belongs to the process as a whole.
         workspace = Workspace.open(self._root)
         remote = remotes.find(workspace.configuration, self._remote)
+        self._has_sent = True
         inputs: dict[str, Content] = {}
         loose: list[str] = []
         for path in job.inputs:
@@ -140,6 +147,12 @@ class FarJobs:
         # The stage's paths are claimed, and its lock is lent, by who runs it.
         restore(workspace, outs, force=True)
         return Ended(code=found.code, script=found.script, was_stopped=found.was_stopped)
+
+    def share_runs(self) -> None:
+        """Push the run cache, when anything was sent, so that nobody has to compute it again."""
+        if self._has_sent:
+            workspace = Workspace.open(self._root)
+            runcache.push(workspace, open_store(workspace, self._remote))
 
 
 def _run(workspace: Workspace, sent: _Sent, emit: Callable[[bytes], None], should_stop: Callable[[], bool]) -> _Made:

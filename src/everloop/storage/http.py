@@ -52,7 +52,7 @@ class HttpClient:
         method: str,
         path: str,
         *,
-        body: bytes | None = None,
+        body: bytes | memoryview | None = None,
         content_type: str = "application/json",
         accept: tuple[int, ...] = (),
     ) -> bytes:
@@ -72,7 +72,7 @@ class HttpClient:
                 answer = self._pool.request(
                     method,
                     self.url + path,
-                    body=body,
+                    body=body,  # type: ignore[arg-type]  # it takes a memoryview, and does not say so
                     headers={"content-type": content_type} if body is not None else {},
                 )
             except self._error as error:

@@ -80,6 +80,13 @@ artifacts = sa.Table(
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
 )
+sources = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("stored", sa.BigInteger, nullable=False),
+)
 edges = sa.Table(
     "edges",
     metadata,
@@ -157,12 +164,33 @@ class SqlTracking:
     ) -> None:
         with self.database.write() as connection:
             self._require(connection, run_id)
-            if params:
-                self._put_params(connection, run_id, params)
-            if tags:
-                self._put_tags(connection, run_id, tags)
-            if metrics:
-                self._put_metrics(connection, run_id, metrics)
+            self._put(connection, run_id, metrics, params, tags)
+
+    def append(
+        self,
+        run_id: str,
+        source: str,
+        after: int,
+        upto: int,
+        metrics: list[Metric] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+        artifacts: list[Artifact] | None = None,
+        edges: list[Edge] | None = None,
+    ) -> int:
+        check_name(source, "source")
+        if not 0 <= after <= upto < 1 << 63:
+            raise InvalidError(f"asked to store the entries {after + 1} to {upto} of {source}")
+        with self.database.write() as connection:
+            self._require(connection, run_id)
+            stored = self._advance(connection, run_id, source, after, upto)
+            if stored is not None:
+                return stored
+            self._put(connection, run_id, metrics, params, tags)
+            for artifact in sorted(artifacts or [], key=lambda each: each.path):
+                self._put_artifact(connection, run_id, artifact)
+            self._put_edges(connection, edges or [])
+        return upto
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         query = (
@@ -191,17 +219,9 @@ class SqlTracking:
         return found
 
     def log_artifact(self, run_id: str, path: str, digest: str, size_bytes: int) -> Artifact:
-        artifact = Artifact(path=check_path(path, "artifact path"), digest=digest, size_bytes=size_bytes)
-        statement = self.database.insert(artifacts).values(
-            run_id=run_id, path=artifact.path, digest=digest, size_bytes=size_bytes
-        )
-        statement = statement.on_conflict_do_update(
-            index_elements=["run_id", "path"], set_={"digest": digest, "size_bytes": size_bytes}
-        )
         with self.database.write() as connection:
             self._require(connection, run_id)
-            connection.execute(statement)
-        return artifact
+            return self._put_artifact(connection, run_id, Artifact(path=path, digest=digest, size_bytes=size_bytes))
 
     def list_artifacts(self, run_id: str) -> list[Artifact]:
         query = sa.select(artifacts).where(artifacts.c.run_id == run_id).order_by(artifacts.c.path)
@@ -213,9 +233,8 @@ class SqlTracking:
     def link(self, edges: list[Edge]) -> None:
         if not edges:
             return
-        rows = sorted(map(msgspec.structs.asdict, edges), key=lambda row: list(row.values()))
         with self.database.write() as connection:
-            connection.execute(self.database.insert(_edges).on_conflict_do_nothing(), rows)
+            self._put_edges(connection, edges)
 
     def edges_of(self, address: str) -> list[Edge]:
         query = sa.select(_edges).where(sa.or_(_edges.c.source == address, _edges.c.target == address))
@@ -257,6 +276,44 @@ class SqlTracking:
             for row in rows
         ]
 
+    def _advance(self, connection: Connection, run_id: str, source: str, after: int, upto: int) -> int | None:
+        """Move a source on; when it is elsewhere, or has nowhere to go, return where it is."""
+        row = {"run_id": run_id, "source": source, "stored": 0}
+        connection.execute(self.database.insert(sources).values(row).on_conflict_do_nothing())
+        mine = sa.and_(sources.c.run_id == run_id, sources.c.source == source)
+        # The condition is part of the change, so that of two who send the same the second finds it done.
+        moved = connection.execute(sa.update(sources).where(mine, sources.c.stored == after).values(stored=upto))
+        if moved.rowcount and after < upto:
+            return None
+        return int(connection.execute(sa.select(sources.c.stored).where(mine)).scalar_one())
+
+    def _put(
+        self,
+        connection: Connection,
+        run_id: str,
+        metrics: list[Metric] | None,
+        params: dict[str, str] | None,
+        tags: dict[str, str] | None,
+    ) -> None:
+        if params:
+            self._put_params(connection, run_id, params)
+        if tags:
+            self._put_tags(connection, run_id, tags)
+        if metrics:
+            self._put_metrics(connection, run_id, metrics)
+
+    def _put_artifact(self, connection: Connection, run_id: str, artifact: Artifact) -> Artifact:
+        artifact = msgspec.structs.replace(artifact, path=check_path(artifact.path, "artifact path"))
+        content = {"digest": artifact.digest, "size_bytes": artifact.size_bytes}
+        statement = self.database.insert(artifacts).values(run_id=run_id, path=artifact.path, **content)
+        connection.execute(statement.on_conflict_do_update(index_elements=["run_id", "path"], set_=content))
+        return artifact
+
+    def _put_edges(self, connection: Connection, edges: list[Edge]) -> None:
+        if edges:
+            rows = sorted(map(msgspec.structs.asdict, edges), key=lambda row: list(row.values()))
+            connection.execute(self.database.insert(_edges).on_conflict_do_nothing(), rows)
+
     def _put_params(self, connection: Connection, run_id: str, values: dict[str, str]) -> None:
         connection.execute(self.database.insert(params).on_conflict_do_nothing(), _to_rows(run_id, values))
         query = sa.select(params).where(params.c.run_id == run_id, params.c.key.in_(list(values)))
@@ -288,7 +345,7 @@ class SqlTracking:
         connection.execute(statement, list(newest.values()))
 
 
-_edges = edges  # `link` has an argument of the same name
+_edges = edges  # the methods have arguments of the same name
 
 
 # Rows are written in one order everywhere: two writers that want the same rows then wait for each other in turn, where

@@ -81,6 +81,37 @@ class TrackingStore(Protocol):
         """
         ...
 
+    @operation("write")
+    def append(
+        self,
+        run_id: str,
+        source: str,
+        after: int,
+        upto: int,
+        metrics: list[Metric] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+        artifacts: list[Artifact] | None = None,
+        edges: list[Edge] | None = None,
+    ) -> int:
+        """Store the entries `after + 1` to `upto` of a source, which numbers what it tells from 1, in one transaction.
+
+        Nothing is stored when `after` is not the last that the store has: the caller goes on from the number returned.
+        So each entry is stored once and in order, however often it is sent, and by whom.
+
+        Args:
+            source: who tells, as a process's spool; its numbers are its own.
+
+        Returns:
+            The number of the last entry of this source that is stored; 0 for a new one.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: a param has another value already; nothing is stored.
+            InvalidError: the numbers are none, the source is no name, or an artifact's path leaves the run's folder.
+        """
+        ...
+
     @operation("read")
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """Return every point of one metric, by (step, logged_at, value)."""
