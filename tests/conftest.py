@@ -33,6 +33,8 @@ import sqlalchemy as sa
 from everloop.storage.database import Database
 
 if TYPE_CHECKING:
+    from tests.faultyproxy import FaultyProxy
+    from tests.s3 import S3Server
     from tests.stores import LoopbackServer, Stores
 
 # The same examples in every run, and no test that fails because the machine was busy.
@@ -192,6 +194,24 @@ def platform_postgres_url(migrated_postgres: str) -> Iterator[str]:
                 connection.execute(sa.text(f'DELETE FROM "{table}"'))
         for sequence in sa.inspect(connection).get_sequence_names():
             connection.execute(sa.text(f"SELECT setval('\"{sequence}\"', 1, false)"))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server of this worker. Its buckets are shared, so each test names its own."""
+    from tests.s3 import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
+    """What stands before that server, and counts and disturbs the requests."""
+    from tests.faultyproxy import faulty_proxy
+
+    with faulty_proxy(s3.url) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,9 +64,14 @@ class FaultyProxy:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def counts(self) -> dict[str, int]:
-        """How many requests of each method there were."""
-        methods = [request.partition(" ")[0] for request in self.requests]
-        return {method: methods.count(method) for method in set(methods)}
+        """How many requests of each method there were since they were forgotten."""
+        return dict(Counter(request.partition(" ")[0] for request in self.requests))
+
+    def counted(self) -> dict[str, int]:
+        """The same, and forget them."""
+        found = self.counts()
+        self.requests.clear()
+        return found
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from click.testing import CliRunner, Result
 from everloop.cli.group import cli
 from everloop.errors import ConflictError
 from everloop.workspace import Workspace, locks
-from tests.s3 import S3Server, s3_server
+from tests.s3 import S3Server
 
 EVER = Path(sys.executable).with_name("ever")
 
@@ -117,12 +116,6 @@ def test_list_url_of_this_machine(workspace: Workspace) -> None:
     assert ever("ls-url", "d", "--size").stdout.splitlines() == ["size  path", "3     a", "      sub"]
     (file,) = json.loads(ever("list-url", "d/a", "--json").stdout)
     assert (file["path"], file["size"], file["isdir"]) == ("a", 3, False)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 def test_list_url_and_show_url_of_a_bucket(workspace: Workspace, s3: S3Server) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import everloop
 from everloop.errors import FailedError, InvalidError, NotFoundError, UnavailableError
 from everloop.registry import PackageFile
 from everloop.workspace import Workspace
-from tests.s3 import S3Server, s3_server
+from tests.s3 import S3Server
 from tests.stores import Stores
 
 OLD, NEW = b"id,v\n1,a\n", b"id,v\n1,b\n2,c\n"
@@ -87,14 +86,8 @@ def test_what_cannot_be_opened_says_why(workspace: Workspace, tmp_path: Path, mo
         read("ever://@v1//d/a.csv")
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
 def test_of_a_bucket_and_below_a_remote(workspace: Workspace, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = s3.make_bucket("shared")
+    url = s3.make_bucket("opened")
     settings = "".join(f"    {name} = {value}\n" for name, value in s3.options.items())
     (workspace.root / ".dvc/config").write_text(f"['remote \"far\"']\n    url = {url}/folder\n{settings}")
     workspace.transfers.push(["d"], remote="far")

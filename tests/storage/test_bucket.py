@@ -28,13 +28,7 @@ from everloop.errors import (
 )
 from everloop.storage.bucket import Bucket, VersionedBucket, open_bucket
 from tests.fileservers import FileServer, file_server
-from tests.s3 import KEYS, S3Server, s3_server
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
+from tests.s3 import KEYS, S3Server
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.storage.bucket import Bucket, open_bucket
 from everloop.workspace import Workspace, remotes, yamlfile
 from everloop.workspace.configuration import Configuration
-from tests.faultyproxy import FaultyProxy, faulty_proxy
-from tests.s3 import S3Server, s3_server
+from tests.faultyproxy import FaultyProxy
+from tests.s3 import S3Server
 from tests.workspace.dvcpeer import dvc, dvc_json, needs_dvc, run
 
 pytestmark = needs_dvc
@@ -23,19 +23,11 @@ pytestmark = needs_dvc
 BUCKET = "pinned"
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        server.make_bucket(BUCKET)
-        server.keep_versions(BUCKET)
-        server.make_bucket("forgetful")
-        yield server
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    with faulty_proxy(s3.url) as running:
-        yield running
+@pytest.fixture(scope="module", autouse=True)
+def buckets(s3: S3Server) -> None:
+    s3.make_bucket(BUCKET)
+    s3.keep_versions(BUCKET)
+    s3.make_bucket("forgetful")
 
 
 @pytest.fixture
@@ -207,14 +199,14 @@ def test_a_folder_of_which_little_changed_costs_few_requests(
 ) -> None:
     remotes.modify(Configuration(ours.layout.dvc_dir), "far", "endpointurl", proxy.url)
     take(ours, "d")
-    proxy.requests.clear()
+    proxy.counted()
     assert ours.imports.update().updated == ()
     # Whether it is a file, and the listing.
-    assert proxy.counts() == {"HEAD": 1, "GET": 1}
+    assert proxy.counted() == {"HEAD": 1, "GET": 1}
     bucket.put("d/a", b"later")
-    proxy.requests.clear()
+    proxy.counted()
     assert ours.imports.update().updated == ("d.dvc",)
-    assert proxy.counts() == {"HEAD": 2, "GET": 3}
+    assert proxy.counted() == {"HEAD": 2, "GET": 3}
 
 
 def test_paths_that_lead_out_of_the_source_are_refused(ours: Workspace) -> None:

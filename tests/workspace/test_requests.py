@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from everloop.workspace import Workspace, remotes
 from everloop.workspace.configuration import Configuration
-from tests.faultyproxy import FaultyProxy, faulty_proxy
-from tests.s3 import S3Server, s3_server
+from tests.faultyproxy import FaultyProxy
+from tests.s3 import S3Server
 
 N_FILES = 150
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    with faulty_proxy(s3.url) as running:
-        yield running
 
 
 @pytest.fixture
@@ -36,50 +24,43 @@ def project(workspace: Workspace, proxy: FaultyProxy, s3: S3Server, tmp_path: Pa
             (workspace.root / folder / str(number)).write_text(f"{folder} {number}")
     workspace.add(["a", "b", "c"])
     configuration = Configuration(workspace.layout.dvc_dir)
-    remotes.add(
-        configuration, "shared", s3.make_bucket(f"counted-{tmp_path.name[-1]}-{len(s3.requests)}"), default=True
-    )
+    bucket = s3.make_bucket(hashlib.md5(str(tmp_path).encode()).hexdigest())
+    remotes.add(configuration, "shared", bucket, default=True)
     for option, value in {**s3.options, "endpointurl": proxy.url}.items():
         remotes.modify(configuration, "shared", option, value)
     return workspace
 
 
-def counts(proxy: FaultyProxy) -> dict[str, int]:
-    found = proxy.counts()
-    proxy.requests.clear()
-    return found
-
-
 def test_a_push_asks_once_what_is_there_and_puts_each_object_once(project: Workspace, proxy: FaultyProxy) -> None:
     assert len(project.transfers.push().done) == N_FILES + 3
-    assert counts(proxy) == {"GET": 1, "PUT": N_FILES + 3}
+    assert proxy.counted() == {"GET": 1, "PUT": N_FILES + 3}
 
 
 def test_with_nothing_to_do_a_push_asks_for_each_directory_and_a_pull_for_nothing(
     project: Workspace, proxy: FaultyProxy
 ) -> None:
     project.transfers.push()
-    counts(proxy)
+    proxy.counted()
     assert project.transfers.push().done == {}
-    assert counts(proxy) == {"HEAD": 3}
+    assert proxy.counted() == {"HEAD": 3}
     assert project.transfers.pull().fetched.done == {}
-    assert counts(proxy) == {}
+    assert proxy.counted() == {}
 
 
 def test_a_push_from_a_machine_that_remembers_nothing_lists_once(project: Workspace, proxy: FaultyProxy) -> None:
     project.transfers.push()
     shutil.rmtree(project.layout.scratch_dir / "remotes")
-    counts(proxy)
+    proxy.counted()
     assert Workspace.open(project.root).transfers.push().done == {}
-    assert counts(proxy) == {"GET": 1}
+    assert proxy.counted() == {"GET": 1}
     assert project.transfers.status() == {}
-    assert counts(proxy) == {"GET": 1}
+    assert proxy.counted() == {"GET": 1}
 
 
 def test_a_pull_gets_each_object_once(project: Workspace, proxy: FaultyProxy) -> None:
     project.transfers.push()
-    counts(proxy)
+    proxy.counted()
     for name in ("a", "b", "c", ".dvc/cache"):
         shutil.rmtree(project.root / name)
     assert len(Workspace.open(project.root).transfers.pull().fetched.done) == N_FILES + 3
-    assert counts(proxy) == {"GET": N_FILES + 3}
+    assert proxy.counted() == {"GET": N_FILES + 3}

@@ -16,20 +16,18 @@ from everloop.cli.group import cli
 from everloop.storage.bucket import open_bucket
 from everloop.workspace import Workspace
 from tests.fileservers import FileServer, file_server
-from tests.s3 import S3Server, s3_server
+from tests.s3 import S3Server
 from tests.workspace.dvcpeer import commit, dvc, dvc_json, needs_dvc, write
 
 pytestmark = needs_dvc
 DATA = {"d/a": "1", "d/sub/ü b": "2", "f.txt": "3"}
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        bucket = open_bucket(server.make_bucket("origin"), server.options)
-        for key, text in DATA.items():
-            bucket.put(f"in/{key}", text.encode())
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def origin(s3: S3Server) -> None:
+    bucket = open_bucket(s3.make_bucket("origin"), s3.options)
+    for key, text in DATA.items():
+        bucket.put(f"in/{key}", text.encode())
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from everloop.workspace import Workspace, remotes
 from everloop.workspace.configuration import Configuration, Level
 from tests.fileservers import file_server
-from tests.s3 import S3Server, s3_server
+from tests.s3 import S3Server
 
 DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 
@@ -30,12 +29,6 @@ def dvc(folder: Path, *words: str) -> str:
     done = subprocess.run([str(DVC), *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -22,23 +22,11 @@ from everloop.workspace.configuration import Configuration
 from everloop.workspace.parallel import Patience
 from everloop.workspace.transfers import Transfers
 from tests.faultyproxy import FaultyProxy, Seen, every, faulty_proxy, never
-from tests.s3 import S3Server, s3_server
+from tests.s3 import S3Server
 
 PATIENT = Patience(attempts=8, first_pause_s=0.0)
 N_FILES = 40
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    with faulty_proxy(s3.url) as running:
-        yield running
 
 
 @pytest.fixture
@@ -169,7 +157,7 @@ def test_a_server_that_goes_away_in_the_middle_is_told_and_a_rerun_finishes(
             patient(project).push()
         here = project if verb == "push" else colleague_of(project)
         proxy.way = "reset"
-        proxy.requests.clear()
+        proxy.counted()
         moving = "PUT" if verb == "push" else "GET"
         proxy.is_bad = lambda seen: seen.method == moving and proxy.counts()[moving] > 15
         report = Transfers(here, patience=Patience(attempts=2, first_pause_s=0.0))
@@ -272,7 +260,7 @@ class Assassin:
         self.is_early = is_early
         self.is_armed = threading.Event()
         proxy.way = "reset"
-        proxy.requests.clear()
+        proxy.counted()
         proxy.is_bad = self
 
     def __call__(self, seen: Seen) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from everloop.workspace.configuration import Configuration
 from everloop.workspace.gc import Scope
 from everloop.workspace.get import get
 from everloop.workspace.source import open_source
-from tests.s3 import S3Server, s3_server
+from tests.s3 import S3Server
 from tests.workspace.dvcpeer import commit, dvc, dvc_json, needs_dvc, run, write
 
 pytestmark = needs_dvc
@@ -26,12 +25,6 @@ FILES: dict[str, str | None] = {
     "one.txt": "3",
     "dvc.yaml": "stages:\n  copy:\n    cmd: cp one.txt two.txt\n    deps: [one.txt]\n    outs: [two.txt]\n",
 }
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

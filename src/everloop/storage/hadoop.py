@@ -9,10 +9,10 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from everloop.errors import EverloopError, InvalidError, NotInstalledError, UnavailableError
+from everloop.errors import EverloopError, NotInstalledError, UnavailableError
 from everloop.storage.filesystem import of_the_system
+from everloop.storage.serveroptions import ServerOptions
 
 _WEB_PORT = 50070
 
@@ -31,20 +31,17 @@ class Hadoop:
     """
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname:
-            raise InvalidError(f"{parts.scheme}://: the URL names no host")
-        self._scheme = parts.scheme
-        self._host, self._port = parts.hostname, parts.port
-        self.root = parts.path.rstrip("/")
-        self.url = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{self.root}"
-        self._options = {**({"user": unquote(parts.username)} if parts.username else {}), **options}
+        self._options = ServerOptions(url, options)
+        self._scheme = self._options.scheme
+        self._host, self._port = self._options.host, self._options.port
+        self.root = self._options.path.rstrip("/")
+        self.url = f"{self._scheme}://{self._options.place}{self.root}"
         try:
             self._import()
         except ImportError as error:
             raise NotInstalledError(
-                f"{parts.scheme}:// needs {error.name}, which is not installed",
-                hint=f"pip install 'everloop[{parts.scheme}]'",
+                f"{self._scheme}:// needs {error.name}, which is not installed",
+                hint=f"pip install 'everloop[{self._scheme}]'",
             ) from error
 
     def connect(self) -> Any:
@@ -58,19 +55,19 @@ class Hadoop:
                 kerb_ticket=options.get("kerb_ticket"),
                 skip_instance_cache=True,
             )
-        verify = options.get("ssl_verify", "true")
+        principal, target = options.get("kerberos_principal"), options.get("data_proxy_target")
         return made(
             host=self._host,
             port=self._port or _WEB_PORT,
             user=options.get("user"),
             password=options.get("password"),
             token=options.get("token"),
-            kerberos=_is_true(options.get("kerberos")),
-            kerb_kwargs={"principal": options["kerberos_principal"]} if "kerberos_principal" in options else None,
+            kerberos=options.is_on("kerberos"),
+            kerb_kwargs=None if principal is None else {"principal": principal},
             proxy_to=options.get("proxy_to"),
-            data_proxy={self._host: options["data_proxy_target"]} if "data_proxy_target" in options else None,
-            use_https=_is_true(options.get("use_https")),
-            session_verify=verify.lower() == "true" if verify.lower() in ("true", "false") else verify,
+            data_proxy=None if target is None else {self._host: target},
+            use_https=options.is_on("use_https"),
+            session_verify=options.verifies(),
             skip_instance_cache=True,
         )
 
@@ -100,7 +97,3 @@ class Hadoop:
         from fsspec.implementations.webhdfs import WebHDFS
 
         return WebHDFS
-
-
-def _is_true(value: str | None) -> bool:
-    return (value or "").lower() == "true"

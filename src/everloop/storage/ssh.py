@@ -6,12 +6,9 @@ stands there; DVC does not look.
 
 from __future__ import annotations
 
-import getpass
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from everloop.errors import (
     DeniedError,
@@ -23,6 +20,7 @@ from everloop.errors import (
     UnavailableError,
 )
 from everloop.storage.filesystem import of_the_system
+from everloop.storage.serveroptions import ServerOptions
 
 _CONNECT_S = 30.0
 # A server that is silent for a minute is gone.
@@ -46,27 +44,17 @@ class Ssh:
     """
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname:
-            raise InvalidError("ssh://: the URL names no host")
+        self._options = ServerOptions(url, options)
         try:
             import sshfs  # noqa: F401
         except ImportError as error:
             raise NotInstalledError(
                 "ssh:// needs sshfs, which is not installed", hint="pip install 'everloop[ssh]'"
             ) from error
-        port = f":{parts.port}" if parts.port else ""
         # As it stands: DVC takes no %20 for a blank here.
-        self.root = parts.path.rstrip("/")
-        self.url = f"ssh://{parts.hostname}{port}{self.root}"
-        self._host = parts.hostname
-        self._options = {
-            **({"user": unquote(parts.username)} if parts.username else {}),
-            **({"password": unquote(parts.password)} if parts.password else {}),
-            **({"port": str(parts.port)} if parts.port else {}),
-            **options,
-        }
-        self._asked: dict[str, str] = {}
+        self.root = self._options.path.rstrip("/")
+        self.url = f"ssh://{self._options.place}{self.root}"
+        self._host = self._options.host
 
     def connect(self) -> Any:
         from sshfs import SSHFileSystem
@@ -103,8 +91,8 @@ class Ssh:
     def _login(self) -> dict[str, Any]:
         """The arguments of `asyncssh.connect`."""
         options = self._options
-        port = int(options.get("port", 22))
-        timeout_s = float(options.get("timeout", _CONNECT_S))
+        port = int(options.get("port") or 22)
+        timeout_s = options.seconds("timeout", _CONNECT_S)
         login: dict[str, Any] = {
             "timeout": timeout_s,
             "connect_timeout": timeout_s,
@@ -112,54 +100,31 @@ class Ssh:
             "keepalive_count_max": _ALIVE_COUNT,
             "encryption_algs": _CIPHERS,
             "compression_algs": None,
-            "gss_auth": _is_true(options.get("gss_auth")),
+            "gss_auth": options.is_on("gss_auth"),
             "known_hosts": _known_hosts(self._host, port),
         }
         methods = []
-        if "user" in options:
-            login["username"] = options["user"]
-        if "port" in options:
+        if (user := options.get("user")) is not None:
+            login["username"] = user
+        if options.get("port") is not None:
             login["port"] = port
-        if "keyfile" in options:
-            login["client_keys"] = [str(Path(options["keyfile"]).expanduser())]
+        if (keyfile := options.get("keyfile")) is not None:
+            login["client_keys"] = [str(Path(keyfile).expanduser())]
             methods.append("publickey")
-        if (passphrase := self._secret("passphrase")) is not None:
+        if (passphrase := options.secret("passphrase", self.url)) is not None:
             login["passphrase"] = passphrase
             methods = ["publickey"]
-        if (password := self._secret("password")) is not None:
+        if (password := options.secret("password", self.url)) is not None:
             login["password"] = password
             methods += ["keyboard-interactive", "password"]
         if methods:
             # Else the server sees keys first that have nothing to do with it, and may have enough of them.
             login["preferred_auth"] = methods
-        if options.get("allow_agent", "true").lower() == "false":
+        if not options.is_on("allow_agent", otherwise=True):
             login["agent_path"] = None
-        if "max_sessions" in options:
-            login["max_sessions"] = max(int(options["max_sessions"]), 3)
+        if (most := options.get("max_sessions")) is not None:
+            login["max_sessions"] = max(int(most), 3)
         return login
-
-    def _secret(self, name: str) -> str | None:
-        if name in self._options:
-            return self._options[name]
-        if not _is_true(self._options.get(f"ask_{name}")):
-            return None
-        if name not in self._asked:
-            self._asked[name] = ask(name, self.url)
-        return self._asked[name]
-
-
-def ask(name: str, url: str) -> str:
-    """Ask a person for a secret.
-
-    Raises:
-        DeniedError: Nobody is there to answer.
-    """
-    if not sys.stdin.isatty():
-        raise DeniedError(
-            f"{url} wants a {name} that has to be asked for, and nobody is there to answer",
-            hint=f"store it for this machine only: ever remote modify --local NAME {name} ...",
-        )
-    return getpass.getpass(f"{name} for {url}: ")
 
 
 def _families() -> list[tuple[Any, type[EverloopError]]]:
@@ -186,7 +151,3 @@ def _known_hosts(host: str, port: int) -> Any:
     except (OSError, ValueError):
         return None
     return str(path) if any(found) else None
-
-
-def _is_true(value: str | None) -> bool:
-    return (value or "").lower() == "true"

@@ -7,19 +7,18 @@ import subprocess
 import weakref
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from everloop.errors import (
     DeniedError,
     EverloopError,
     FailedError,
-    InvalidError,
     NotFoundError,
     NotInstalledError,
     UnavailableError,
 )
 from everloop.storage.filesystem import of_the_system
-from everloop.storage.ssh import ask
+from everloop.storage.serveroptions import ServerOptions
 
 _TIMEOUT_S = 30.0
 _PASSING = {408, 423, 425, 429, 500, 502, 503, 504}
@@ -40,40 +39,31 @@ class Webdav:
     """
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname:
-            raise InvalidError(f"{parts.scheme}://: the URL names no host")
+        self._options = ServerOptions(url, options)
+        scheme, place = self._options.scheme, self._options.place
         try:
             import webdav4.fsspec  # noqa: F401
         except ImportError as error:
             raise NotInstalledError(
-                f"{parts.scheme}:// needs webdav4, which is not installed", hint="pip install 'everloop[webdav]'"
+                f"{scheme}:// needs webdav4, which is not installed", hint="pip install 'everloop[webdav]'"
             ) from error
-        place = parts.hostname + (f":{parts.port}" if parts.port else "")
-        self.root = unquote(parts.path).strip("/")
-        self.url = f"{parts.scheme}://{place}/{self.root}"
-        self._base = f"{'https' if parts.scheme == 'webdavs' else 'http'}://{place}"
-        self._options = {
-            **({"user": unquote(parts.username)} if parts.username else {}),
-            **({"password": unquote(parts.password)} if parts.password else {}),
-            **options,
-        }
-        self._asked: str | None = None
+        self.root = unquote(self._options.path).strip("/")
+        self.url = f"{scheme}://{place}/{self.root}"
+        self._base = f"{'https' if scheme == 'webdavs' else 'http'}://{place}"
 
     def connect(self) -> Any:
         from webdav4.fsspec import WebdavFileSystem
 
         options = self._options
-        verify = options.get("ssl_verify", "true")
-        cert = options.get("cert_path")
+        cert, key = options.get("cert_path"), options.get("key_path")
         headers, auth = self._credentials()
         made = WebdavFileSystem(
             self._base,
             auth=auth,
             headers=headers,
-            cert=(cert, options["key_path"]) if cert and "key_path" in options else cert,
-            verify=verify.lower() == "true" if verify.lower() in ("true", "false") else verify,
-            timeout=float(options.get("timeout", _TIMEOUT_S)),
+            cert=(cert, key) if cert and key else cert,
+            verify=options.verifies(),
+            timeout=options.seconds("timeout", _TIMEOUT_S),
             # Who moves many objects tries again at a higher level.
             retry=False,
             skip_instance_cache=True,
@@ -132,18 +122,15 @@ class Webdav:
 
     def _credentials(self) -> tuple[dict[str, str], tuple[str, str] | None]:
         options = self._options
-        if "token" in options:
-            return {"Authorization": f"Bearer {options['token']}"}, None
-        if "bearer_token_command" in options:
-            return {"Authorization": f"Bearer {self._printed_token(options['bearer_token_command'])}"}, None
-        password = options.get("password")
-        if password is None and options.get("ask_password", "false").lower() == "true":
-            self._asked = self._asked or ask("password", self.url)
-            password = self._asked
-        if "user" in options:
-            return {}, (options["user"], password or "")
-        if "custom_auth_header" in options:
-            return {options["custom_auth_header"]: password or ""}, None
+        if (token := options.get("token")) is not None:
+            return {"Authorization": f"Bearer {token}"}, None
+        if (command := options.get("bearer_token_command")) is not None:
+            return {"Authorization": f"Bearer {self._printed_token(command)}"}, None
+        password = options.secret("password", self.url)
+        if (user := options.get("user")) is not None:
+            return {}, (user, password or "")
+        if (header := options.get("custom_auth_header")) is not None:
+            return {header: password or ""}, None
         return {}, None
 
     def _printed_token(self, command: str) -> str:

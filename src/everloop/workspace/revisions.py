@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import records
@@ -20,38 +20,45 @@ from everloop.workspace.values import Out, Revision, Snapshot
 _DVCIGNORE = ".dvcignore"
 
 
-def select(
-    git: Git,
-    revs: Iterable[str] = (),
-    *,
-    n: int = 1,
-    all_branches: bool = False,
-    all_tags: bool = False,
-    all_commits: bool = False,
-) -> list[Revision]:
+class RevisionWords(TypedDict, total=False):
+    """The words of a command that mean revisions, besides those that it names.
+
+    Attributes:
+        n: How many commits of each rev that is named and of each branch, going back along first parents; 1 unless said
+            otherwise, below 1 means all.
+        all_branches: The tips of all local branches.
+        all_tags: All tags.
+        all_commits: All that branches, tags and remote branches reach.
+    """
+
+    n: int
+    all_branches: bool
+    all_tags: bool
+    all_commits: bool
+
+
+def select(git: Git, revs: Iterable[str] = (), **words: Unpack[RevisionWords]) -> list[Revision]:
     """The commits that the words of a command mean, each once, in the order of the words.
 
     Args:
         git: The repository.
         revs: Branches, tags, hashes, ...
-        n: How many commits of each of `revs` and of each branch, going back along first parents; below 1 means all.
-        all_branches: The tips of all local branches.
-        all_tags: All tags.
-        all_commits: All that branches, tags and remote branches reach.
+        words: See `RevisionWords`.
 
     Raises:
         NotFoundError: A rev is no commit, or there is no repository.
     """
     names: dict[str, list[str]] = {}
+    n = words.get("n", 1)
     for rev in dict.fromkeys(revs):
         _note_back(git, rev, git.resolve(rev), n, names)
-    if all_commits:
+    if words.get("all_commits"):
         for commit in git.ask("rev-list", "--branches", "--tags", "--remotes", *_head(git)).split():
             names.setdefault(commit, [])
-    if all_branches:
+    if words.get("all_branches"):
         for name, commit in _tips(git, "refs/heads/"):
             _note_back(git, name, commit, n, names)
-    if all_tags:
+    if words.get("all_tags"):
         for name, commit in _tips(git, "refs/tags/"):
             names.setdefault(commit, []).append(name)
     return [Revision(commit=commit, names=tuple(dict.fromkeys(found))) for commit, found in names.items()]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 from everloop.errors import InvalidError, NotFoundError
 from everloop.workspace import dvcfile, gitignore, locks, records, revisions, walk
@@ -22,6 +22,7 @@ from everloop.workspace.git import Git
 from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.legacycontents import LegacyContents
 from everloop.workspace.locks import WorkspaceLock
+from everloop.workspace.revisions import RevisionWords
 from everloop.workspace.state import State
 from everloop.workspace.trash import Trash
 from everloop.workspace.values import Content, DvcFile, Layout, Out, Revision, Snapshot
@@ -162,30 +163,17 @@ class WorkingTree:
             raise InvalidError(message)
         return list(snapshot.outs)
 
-    def revisions(
-        self,
-        revs: Iterable[str] = (),
-        *,
-        n: int = 1,
-        all_branches: bool = False,
-        all_tags: bool = False,
-        all_commits: bool = False,
-    ) -> list[Revision]:
+    def revisions(self, revs: Iterable[str] = (), **words: Unpack[RevisionWords]) -> list[Revision]:
         """The commits that are meant, each once.
 
         Args:
             revs: Branches, tags, hashes, ...
-            n: How many commits of each of `revs` and of each branch, going back along first parents; below 1 means all.
-            all_branches: The tips of all local branches.
-            all_tags: All tags.
-            all_commits: All that branches, tags and remote branches reach.
+            words: See `RevisionWords`.
 
         Raises:
             NotFoundError: A rev is no commit, or the workspace lies in no repository.
         """
-        return revisions.select(
-            self.git, revs, n=n, all_branches=all_branches, all_tags=all_tags, all_commits=all_commits
-        )
+        return revisions.select(self.git, revs, **words)
 
     def snapshots(self, of: Iterable[Revision]) -> Iterator[Snapshot]:
         """What revisions record as data, one by one, without checking them out.
