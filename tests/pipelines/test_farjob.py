@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from everloop import pipelines
 from everloop.compute.job import Ended, Job, Output, Resources
 from everloop.compute.ray import RayExecutor
 from everloop.errors import EverloopError, InvalidError, NotFoundError
@@ -151,3 +153,47 @@ def _descends(pid: int, node: Any) -> bool:
             return True
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     return False
+
+
+PIPELINE = """\
+stages:
+  one:
+    cmd: python3 code.py data/x one
+    deps: [code.py, data]
+    params: [a]
+    outs: [one]
+  two:
+    cmd: python3 code.py data/x two
+    deps: [code.py, data]
+    outs: [two]
+  both:
+    cmd: cat one two > both && echo '{"n":2}' > m.json
+    deps: [one, two]
+    outs: [both]
+    metrics: [m.json: {cache: false}]
+    meta: {everloop: {resources: {cpus: 0.5}}}
+"""
+
+
+def test_a_pipeline_runs_on_the_cluster_and_is_shared(
+    workspace: Workspace, executor: RayExecutor, tmp_path: Path
+) -> None:
+    (workspace.root / "data").mkdir()
+    (workspace.root / "data/x").write_text("x")
+    (workspace.root / "params.yaml").write_text("a: 1\n")
+    (workspace.root / "code.py").write_text("import sys\nopen(sys.argv[2], 'w').write(open(sys.argv[1]).read())\n")
+    (workspace.root / "dvc.yaml").write_text(PIPELINE)
+    workspace.add(["data"])
+    assert set(pipelines.repro(workspace, executor=executor, jobs=2).ran) == {"one", "two", "both"}
+    assert (workspace.root / "both").read_text() == "xx"
+    assert pipelines.status(workspace) == {}
+    assert pipelines.repro(workspace).ran == ()
+    # A colleague with the code and the remote alone has nothing to compute.
+    FarJobs(workspace.root).share_runs()
+    workspace.transfers.push(run_cache=True)
+    other = Workspace.init(tmp_path / "other")
+    for name in ("dvc.yaml", "params.yaml", "code.py", "data.dvc"):
+        shutil.copy(workspace.root / name, other.root / name)
+    remotes.add(other.configuration, "far", str(tmp_path / "remote"), default=True)
+    assert pipelines.repro(Workspace.open(other.root), pull=True).ran == ()
+    assert (other.root / "both").read_text() == "xx"
