@@ -154,10 +154,10 @@ def active_branch(workspace: Workspace) -> str | None:
 
 
 def _revisions(workspace: Workspace, scope: Scope) -> list[Revision]:
-    revs = [rev for rev in dict.fromkeys(scope.revs) if rev != WORKSPACE]
     named: dict[str, list[str]] = {}
-    for rev in revs:
-        named.setdefault(resolve(workspace, rev), []).append(rev)
+    for rev in dict.fromkeys(scope.revs):
+        if rev != WORKSPACE:
+            named.setdefault(resolve(workspace, rev), []).append(rev)
     if scope.all_branches or scope.all_tags or scope.all_commits:
         further = workspace.revisions(
             [],
@@ -166,9 +166,8 @@ def _revisions(workspace: Workspace, scope: Scope) -> list[Revision]:
             all_commits=scope.all_commits,
         )
         for revision in further:
-            names = revision.names or (revision.commit,)
             known = named.setdefault(revision.commit, [])
-            known += [name for name in names if name not in known]
+            known += [name for name in revision.names or (revision.commit,) if name not in known]
     return [Revision(commit=commit, names=tuple(names)) for commit, names in named.items()]
 
 

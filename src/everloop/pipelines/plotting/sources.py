@@ -14,7 +14,8 @@ import msgspec
 
 from everloop.errors import EverloopError
 from everloop.pipelines import params
-from everloop.pipelines.plotting.values import IMAGES
+from everloop.pipelines.plainvalues import plain
+from everloop.pipelines.plotting.values import IMAGES, is_outside
 from everloop.pipelines.readings import Problem, absent, problem_of
 from everloop.pipelines.tree import Tree, where
 
@@ -53,10 +54,12 @@ def read(tree: Tree, path: str, told: str, *, has_header: bool = True) -> Source
         message = f"{told!r} - file type error\nOnly JSON, YAML, CSV and TSV formats are supported."
         return Source(problem=Problem(kind="PlotMetricTypeError", message=message))
     try:
-        data = tree.read(path)
+        # What lies outside of the workspace is none of its plots.
+        data = None if is_outside(path) else tree.read(path)
         if data is None:
             return Source(problem=absent(told))
-        return Source(content=_content(data, suffix, where(tree, told), has_header=has_header))
+        content = _content(data, suffix, where(tree, told), has_header=has_header)
+        return Source(content=plain(content, where(tree, told)) if suffix in _NESTED else content)
     except UnicodeDecodeError:
         problem = Problem(kind="EncodingError", message=f"unable to read: {told!r}, is not valid utf8")
     except csv.Error as error:
