@@ -8,7 +8,7 @@ import pytest
 
 from everloop import pipelines
 from everloop.errors import NotFoundError
-from everloop.pipelines import Scope
+from everloop.pipelines import RevisionScope
 from everloop.workspace import Workspace
 
 
@@ -22,7 +22,7 @@ def test_data_that_are_not_in_place_come_from_the_cache(workspace: Workspace) ->
     workspace.add(["m.json"])
     (workspace.root / "m.json").unlink()
     workspace.git.commit(["."], "Start")
-    found = pipelines.show_metrics(workspace, scope=Scope(all_branches=True))
+    found = pipelines.show_metrics(workspace, scope=RevisionScope(all_branches=True))
     for name in ("workspace", "main"):
         assert found[name].files["m.json"].values == {"auc": 0.5}
         problem = found[name].files["gone.json"].problem

@@ -12,7 +12,7 @@ from everloop import pipelines
 from everloop.cli.output import hint, say
 from everloop.cli.sametext import print_csv, print_json, print_table
 from everloop.cli.words import ManyWords
-from everloop.pipelines import MeasureDiff, Problem, Readings, Scope
+from everloop.pipelines import MeasureDiff, Problem, Readings, RevisionScope
 from everloop.workspace import Workspace
 
 _DIGITS = 5
@@ -71,7 +71,7 @@ def metrics_show(
     """
     del recursive
     workspace = Workspace.open()
-    scope = Scope(all_branches=all_branches, all_tags=all_tags, all_commits=all_commits)
+    scope = RevisionScope(all_branches=all_branches, all_tags=all_tags, all_commits=all_commits)
     found = pipelines.show_metrics(workspace, _inside(workspace, targets), scope)
     found = pipelines.without_same_workspace(workspace, found)
     _tell(pipelines.problems_of(found))

@@ -16,7 +16,7 @@ from everloop.pipelines.values import Event, EventKind, Outcome, Report, Stage, 
 if TYPE_CHECKING:
     from everloop.pipelines.measurediff import HEAD, MeasureDiff, diff_metrics, diff_params, flat_measures, problems_of
     from everloop.pipelines.measures import show_metrics, show_params, without_same_workspace
-    from everloop.pipelines.moments import WORKSPACE, Scope
+    from everloop.pipelines.moments import WORKSPACE, RevisionScope
     from everloop.pipelines.plotting.definitions import PlotRequest
     from everloop.pipelines.plotting.drawing import (
         plot_specification,
@@ -44,7 +44,7 @@ __all__ = [
     "Reading",
     "Readings",
     "Report",
-    "Scope",
+    "RevisionScope",
     "Stage",
     "StageReport",
     "data_targets",
@@ -79,7 +79,7 @@ _HOMES = {
     "Problem": "readings",
     "Reading": "readings",
     "Readings": "readings",
-    "Scope": "moments",
+    "RevisionScope": "moments",
     "diff_metrics": "measurediff",
     "diff_params": "measurediff",
     "flat_measures": "measurediff",

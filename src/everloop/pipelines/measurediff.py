@@ -12,7 +12,7 @@ import msgspec
 
 from everloop.errors import NotFoundError
 from everloop.pipelines.measures import show_metrics, show_params
-from everloop.pipelines.moments import WORKSPACE, Scope, has_commits, resolve
+from everloop.pipelines.moments import WORKSPACE, RevisionScope, has_commits, resolve
 from everloop.pipelines.readings import Problem, Readings
 from everloop.workspace import Workspace
 
@@ -52,7 +52,7 @@ def diff_metrics(
     Raises:
         NotFoundError: A revision is no commit, or there is no repository.
     """
-    found = _found(workspace, lambda: show_metrics(workspace, targets, Scope(revs=(before, after))))
+    found = _found(workspace, lambda: show_metrics(workspace, targets, RevisionScope(revs=(before, after))))
     return _compared(workspace, found, before, after, with_unchanged=with_unchanged)
 
 
@@ -66,7 +66,7 @@ def diff_params(
     only_used: bool = False,
 ) -> MeasureDiff:
     """How parameters differ; with `only_used` those that stages depend on. Otherwise as `diff_metrics`."""
-    scope = Scope(revs=(before, after))
+    scope = RevisionScope(revs=(before, after))
     found = _found(workspace, lambda: show_params(workspace, targets, scope, only_used=only_used))
     return _compared(workspace, found, before, after, with_unchanged=with_unchanged)
 

@@ -12,16 +12,16 @@ from typing import Any
 
 from everloop.errors import EverloopError
 from everloop.pipelines import definition, params
-from everloop.pipelines.moments import WORKSPACE, Scope, active_branch, moments
+from everloop.pipelines.moments import WORKSPACE, RevisionScope, active_branch, moments
 from everloop.pipelines.readings import Readings, expanded, problem_of, read_metrics_file, read_params_file
 from everloop.pipelines.tree import FolderTree, Tree, pipeline_files
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, OutKind
 from everloop.workspace import Workspace
 
-_NOW = Scope()
+_NOW = RevisionScope()
 
 
-def show_metrics(workspace: Workspace, targets: Sequence[str] = (), scope: Scope = _NOW) -> dict[str, Readings]:
+def show_metrics(workspace: Workspace, targets: Sequence[str] = (), scope: RevisionScope = _NOW) -> dict[str, Readings]:
     """The metrics at the moments of a scope, by their names; numbers, texts and mappings of them only.
 
     Args:
@@ -37,7 +37,7 @@ def show_metrics(workspace: Workspace, targets: Sequence[str] = (), scope: Scope
 
 
 def show_params(
-    workspace: Workspace, targets: Sequence[str] = (), scope: Scope = _NOW, *, only_used: bool = False
+    workspace: Workspace, targets: Sequence[str] = (), scope: RevisionScope = _NOW, *, only_used: bool = False
 ) -> dict[str, Readings]:
     """The parameters at the moments of a scope.
 

@@ -19,7 +19,7 @@ _EXPERIMENTS = "refs/exps/"
 _NO_EXPERIMENTS = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/", "refs/exps/apply/")
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
+class RevisionScope(msgspec.Struct, frozen=True, kw_only=True):
     """Which moments are meant.
 
     Attributes:
@@ -78,7 +78,7 @@ class NowTree(FolderTree):
 
 
 @contextmanager
-def moments(workspace: Workspace, scope: Scope) -> Iterator[list[tuple[str, Tree]]]:
+def moments(workspace: Workspace, scope: RevisionScope) -> Iterator[list[tuple[str, Tree]]]:
     """The trees of a scope by their names, the workspace first.
 
     The workspace alone is called ""; beside revisions it is `workspace`. A commit is called by all names that mean it,
@@ -153,11 +153,11 @@ def active_branch(workspace: Workspace) -> str | None:
         return None
 
 
-def _revisions(workspace: Workspace, scope: Scope) -> list[Revision]:
+def _revisions(workspace: Workspace, scope: RevisionScope) -> list[Revision]:
+    revs = [rev for rev in dict.fromkeys(scope.revs) if rev != WORKSPACE]
     named: dict[str, list[str]] = {}
-    for rev in dict.fromkeys(scope.revs):
-        if rev != WORKSPACE:
-            named.setdefault(resolve(workspace, rev), []).append(rev)
+    for rev in revs:
+        named.setdefault(resolve(workspace, rev), []).append(rev)
     if scope.all_branches or scope.all_tags or scope.all_commits:
         further = workspace.revisions(
             [],
@@ -166,8 +166,9 @@ def _revisions(workspace: Workspace, scope: Scope) -> list[Revision]:
             all_commits=scope.all_commits,
         )
         for revision in further:
+            names = revision.names or (revision.commit,)
             known = named.setdefault(revision.commit, [])
-            known += [name for name in revision.names or (revision.commit,) if name not in known]
+            known += [name for name in names if name not in known]
     return [Revision(commit=commit, names=tuple(names)) for commit, names in named.items()]
 
 

@@ -14,8 +14,7 @@ import msgspec
 
 from everloop.errors import EverloopError
 from everloop.pipelines import params
-from everloop.pipelines.plainvalues import plain
-from everloop.pipelines.plotting.values import IMAGES, is_outside
+from everloop.pipelines.plotting.values import IMAGES
 from everloop.pipelines.readings import Problem, absent, problem_of
 from everloop.pipelines.tree import Tree, where
 
@@ -40,6 +39,11 @@ def is_image(path: str) -> bool:
     return posixpath.splitext(path)[1].lower() in IMAGES
 
 
+def is_table(path: str) -> bool:
+    """Whether a file has rows of text."""
+    return posixpath.splitext(path)[1].lower() in _TABLES
+
+
 def read(tree: Tree, path: str, told: str, *, has_header: bool = True) -> Source:
     """Read one file.
 
@@ -54,12 +58,10 @@ def read(tree: Tree, path: str, told: str, *, has_header: bool = True) -> Source
         message = f"{told!r} - file type error\nOnly JSON, YAML, CSV and TSV formats are supported."
         return Source(problem=Problem(kind="PlotMetricTypeError", message=message))
     try:
-        # What lies outside of the workspace is none of its plots.
-        data = None if is_outside(path) else tree.read(path)
+        data = tree.read(path)
         if data is None:
             return Source(problem=absent(told))
-        content = _content(data, suffix, where(tree, told), has_header=has_header)
-        return Source(content=plain(content, where(tree, told)) if suffix in _NESTED else content)
+        return Source(content=_content(data, suffix, where(tree, told), has_header=has_header))
     except UnicodeDecodeError:
         problem = Problem(kind="EncodingError", message=f"unable to read: {told!r}, is not valid utf8")
     except csv.Error as error:
