@@ -52,7 +52,7 @@ def diff_metrics(
     Raises:
         NotFoundError: A revision is no commit, or there is no repository.
     """
-    found = _found(workspace, lambda: show_metrics(workspace, targets, RevisionScope(revs=(before, after))))
+    found = _found(workspace, lambda: show_metrics(workspace, targets, _scope(before, after)))
     return _compared(workspace, found, before, after, with_unchanged=with_unchanged)
 
 
@@ -66,7 +66,7 @@ def diff_params(
     only_used: bool = False,
 ) -> MeasureDiff:
     """How parameters differ; with `only_used` those that stages depend on. Otherwise as `diff_metrics`."""
-    scope = RevisionScope(revs=(before, after))
+    scope = _scope(before, after)
     found = _found(workspace, lambda: show_params(workspace, targets, scope, only_used=only_used))
     return _compared(workspace, found, before, after, with_unchanged=with_unchanged)
 
@@ -98,15 +98,8 @@ def flat_measures(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _found(workspace: Workspace, show: Callable[[], dict[str, Readings]]) -> dict[str, Readings]:
-    """What is there; nothing before the first commit."""
-    try:
-        return show()
-    except NotFoundError:
-        # Asked only then: a process of Git takes a tenth of the command.
-        if has_commits(workspace):
-            raise
-        return {}
+def _scope(before: str, after: str) -> RevisionScope:
+    return RevisionScope(revs=(before, after))
 
 
 def _compared(
@@ -132,6 +125,17 @@ def _side(workspace: Workspace, found: Mapping[str, Readings], name: str) -> Rea
     return next(
         found[names] for names in found if names != WORKSPACE and resolve(workspace, names.split(",")[0]) == commit
     )
+
+
+def _found(workspace: Workspace, show: Callable[[], dict[str, Readings]]) -> dict[str, Readings]:
+    """What is there; nothing before the first commit."""
+    try:
+        return show()
+    except NotFoundError:
+        # Asked only then: a process of Git takes a tenth of the command.
+        if has_commits(workspace):
+            raise
+        return {}
 
 
 def _changes(old: Any, new: Any, *, with_unchanged: bool) -> dict[str, dict[str, Any]]:
