@@ -183,6 +183,20 @@ def test_what_holds_no_points_draws_nothing(workspace: Workspace, content: str) 
     assert [each.points for each in found.plots] == [()]
 
 
+def test_an_alias_that_contains_itself_is_told(workspace: Workspace) -> None:
+    (workspace.root / "p.yaml").write_text("rows: &r\n- a: 1\n  b: *r\n")
+    found = pipelines.show_plots(workspace, PlotRequest(targets=("p.yaml",)))
+    assert "p.yaml: more than 100 levels" in found.problems[0].problem.message
+
+
+def test_what_lies_outside_of_the_workspace_is_not_drawn(workspace: Workspace) -> None:
+    (workspace.root.parent / "secret.csv").write_text("a\n1\n")
+    (workspace.root / "dvc.yaml").write_text("plots: [../secret.csv, ..]\n")
+    found = pipelines.show_plots(workspace, PlotRequest(targets=("../secret.csv", "..")))
+    assert {each.points for each in found.plots} == {()}
+    assert {problem.source for problem in found.problems} == {"../secret.csv", ".."}
+
+
 def test_missing_data_come_from_the_cache(workspace: Workspace) -> None:
     (workspace.root / "p.csv").write_text("a\n1\n")
     workspace.add(["p.csv"])

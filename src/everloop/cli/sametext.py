@@ -5,12 +5,8 @@ Source: dvc 3.67 (`ui/table.py`), tabulate 0.10 (formats `plain` and `github`, n
 
 from __future__ import annotations
 
-import csv
-import datetime
-import io
 import json
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,12 +31,18 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, as_markdo
 
 def print_csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print comma-separated values."""
+    import csv
+    import io
+
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])
     click.echo(text.getvalue(), nl=False)
 
 
 def _jsonable(value: Any) -> Any:
+    # Here, as the others, because few results need it.
+    import datetime
+
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)
     if isinstance(value, datetime.date | datetime.time):
@@ -80,5 +82,7 @@ def _width(text: str) -> int:
     """How many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     marks = sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in text)
     return len(text) - marks + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)

@@ -5,11 +5,12 @@ Source: dvc 3.67 (`repo/metrics/diff.py`, `utils/diff.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from everloop.errors import NotFoundError
 from everloop.pipelines.measures import show_metrics, show_params
 from everloop.pipelines.moments import WORKSPACE, RevisionScope, has_commits, resolve
 from everloop.pipelines.readings import Problem, Readings
@@ -51,9 +52,7 @@ def diff_metrics(
     Raises:
         NotFoundError: A revision is no commit, or there is no repository.
     """
-    if not has_commits(workspace):
-        return MeasureDiff()
-    found = show_metrics(workspace, targets, _scope(before, after))
+    found = _found(workspace, lambda: show_metrics(workspace, targets, _scope(before, after)))
     return _compared(workspace, found, before, after, with_unchanged=with_unchanged)
 
 
@@ -67,9 +66,8 @@ def diff_params(
     only_used: bool = False,
 ) -> MeasureDiff:
     """How parameters differ; with `only_used` those that stages depend on. Otherwise as `diff_metrics`."""
-    if not has_commits(workspace):
-        return MeasureDiff()
-    found = show_params(workspace, targets, _scope(before, after), only_used=only_used)
+    scope = _scope(before, after)
+    found = _found(workspace, lambda: show_params(workspace, targets, scope, only_used=only_used))
     return _compared(workspace, found, before, after, with_unchanged=with_unchanged)
 
 
@@ -107,6 +105,8 @@ def _scope(before: str, after: str) -> RevisionScope:
 def _compared(
     workspace: Workspace, found: Mapping[str, Readings], before: str, after: str, *, with_unchanged: bool
 ) -> MeasureDiff:
+    if not found:
+        return MeasureDiff()
     sides = {name: _side(workspace, found, name) for name in (before, after)}
     old, new = sides[before].files, sides[after].files
     files: dict[str, dict[str, dict[str, Any]]] = {}
@@ -125,6 +125,17 @@ def _side(workspace: Workspace, found: Mapping[str, Readings], name: str) -> Rea
     return next(
         found[names] for names in found if names != WORKSPACE and resolve(workspace, names.split(",")[0]) == commit
     )
+
+
+def _found(workspace: Workspace, show: Callable[[], dict[str, Readings]]) -> dict[str, Readings]:
+    """What is there; nothing before the first commit."""
+    try:
+        return show()
+    except NotFoundError:
+        # Asked only then: a process of Git takes a tenth of the command.
+        if has_commits(workspace):
+            raise
+        return {}
 
 
 def _changes(old: Any, new: Any, *, with_unchanged: bool) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ import msgspec
 
 from everloop.errors import EverloopError, InvalidError
 from everloop.pipelines import params
+from everloop.pipelines.plainvalues import plain
 from everloop.pipelines.tree import Tree, text_of, where
 from everloop.workspace import valuefiles
 
@@ -58,13 +59,13 @@ def expanded(tree: Tree, paths: Iterable[str]) -> list[str]:
 
 def read_metrics_file(tree: Tree, file: str) -> Reading:
     """The metrics of a file: numbers, texts and mappings of them; nothing is an empty mapping."""
-    reading = _read(tree, file)
+    reading = _plain(_read(tree, file), tree, file)
     return Reading(values=_measured(reading.values) or {}) if reading.problem is None else reading
 
 
 def read_params_file(tree: Tree, file: str, keys: Sequence[str] | None) -> Reading:
     """The parameters of a file with what leads to them; None means all. Those that are not there are left out."""
-    reading = _read(tree, file)
+    reading = _plain(_read(tree, file), tree, file)
     if keys is None or not isinstance(reading.values, dict):
         return reading
     picked: dict[str, Any] = {}
@@ -95,6 +96,13 @@ def _read(tree: Tree, file: str) -> Reading:
         if text is None:
             return Reading(problem=absent(file))
         return Reading(values=valuefiles.parse_any(text, where(tree, file)))
+    except EverloopError as error:
+        return Reading(problem=problem_of(error, file))
+
+
+def _plain(reading: Reading, tree: Tree, file: str) -> Reading:
+    try:
+        return Reading(values=plain(reading.values, where(tree, file)), problem=reading.problem)
     except EverloopError as error:
         return Reading(problem=problem_of(error, file))
 

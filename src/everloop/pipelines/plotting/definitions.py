@@ -14,7 +14,7 @@ import msgspec
 
 from everloop.pipelines import definition
 from everloop.pipelines.definition import Definition
-from everloop.pipelines.plotting.values import Options
+from everloop.pipelines.plotting.values import Options, is_outside
 from everloop.pipelines.tree import Tree, is_same_or_below, pipeline_files
 from everloop.pipelines.values import OutKind
 
@@ -78,7 +78,7 @@ def defined(tree: Tree, request: PlotRequest) -> Defined:
                 found.add("", inner, options | request.options)
     for target in request.targets:
         path = request.inside(target)
-        if not found.files or tree.below(path):
+        if not found.files or _there(tree, path):
             for inner in _unpacked(tree, request, path):
                 found.add("", inner, request.options)
     return found
@@ -150,7 +150,11 @@ def _unpacked(tree: Tree, request: PlotRequest, path: str) -> list[str]:
 
 def _paths(tree: Tree, path: str) -> list[str]:
     """All files of a folder; else the path itself, be it there or not."""
-    return tree.below(path) or [path]
+    return _there(tree, path) or [path]
+
+
+def _there(tree: Tree, path: str) -> list[str]:
+    return [] if is_outside(path) else tree.below(path)
 
 
 def _is_meant(targets: Sequence[str], file: str, name: str) -> bool:

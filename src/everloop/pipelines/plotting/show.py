@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from everloop.errors import EverloopError
 from everloop.pipelines.moments import WORKSPACE, has_commits, moments_of
+from everloop.pipelines.plainvalues import plain
 from everloop.pipelines.plotting.definitions import Defined, PlotRequest, by_name, defined, sources_of
 from everloop.pipelines.plotting.points import Series, UnfitError, series
-from everloop.pipelines.plotting.sources import Source, is_image, read
-from everloop.pipelines.plotting.values import Options, Plot, PlotImage, PlotProblem, Plots
-from everloop.pipelines.readings import Problem, problem_of
+from everloop.pipelines.plotting.sources import Source, is_image, is_table, read
+from everloop.pipelines.plotting.values import Options, Plot, PlotImage, PlotProblem, Plots, is_outside
+from everloop.pipelines.readings import Problem, absent, problem_of
 from everloop.pipelines.tree import Tree
 from everloop.workspace import Workspace
 
@@ -98,13 +99,24 @@ class _Moment:
             for path in sources_of(own, options):
                 if path not in self._sources:
                     said = found.made.get(path, {}) | request.options
-                    has_header = bool(said.get("header", True))
-                    self._sources[path] = read(tree, request.inside(path), path, has_header=has_header)
+                    self._sources[path] = _source(tree, request, path, has_header=bool(said.get("header", True)))
 
     def sources(self, name: str) -> dict[str, Source]:
         """The files of a plot."""
         own, options = self.plots[name]
         return {path: self._sources[path] for path in sources_of(own, options)}
+
+
+def _source(tree: Tree, request: PlotRequest, path: str, *, has_header: bool) -> Source:
+    place = request.inside(path)
+    if is_outside(place):
+        # What lies outside of the workspace is none of its plots.
+        return Source(problem=absent(path))
+    source = read(tree, place, path, has_header=has_header)
+    try:
+        return source if is_table(path) else Source(content=plain(source.content, path), problem=source.problem)
+    except EverloopError as error:
+        return Source(problem=problem_of(error, path))
 
 
 def _plot(name: str, shown: Sequence[_Moment]) -> tuple[Plot, list[PlotProblem]]:

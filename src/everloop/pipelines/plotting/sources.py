@@ -39,6 +39,11 @@ def is_image(path: str) -> bool:
     return posixpath.splitext(path)[1].lower() in IMAGES
 
 
+def is_table(path: str) -> bool:
+    """Whether a file has rows of text."""
+    return posixpath.splitext(path)[1].lower() in _TABLES
+
+
 def read(tree: Tree, path: str, told: str, *, has_header: bool = True) -> Source:
     """Read one file.
 

@@ -15,6 +15,11 @@ Point = dict[str, Any]
 IMAGES = frozenset({".jpg", ".jpeg", ".gif", ".png", ".svg", ".bmp", ".webp"})
 
 
+def is_outside(path: str) -> bool:
+    """Whether a path relative to the workspace's root leads out of it."""
+    return path == ".." or path.startswith("../")
+
+
 class YField(msgspec.Struct, frozen=True, kw_only=True):
     """One column that is drawn.
 
