@@ -86,3 +86,25 @@ def test_the_causes_of_a_run_are_told(project: Path) -> None:
     (answer,) = json.loads(ever("why", "copy", "--json").stdout)
     assert answer["verdict"] == "would run"
     assert answer["causes"][0]["kind"] == "dep"
+
+
+def test_environments_are_built_listed_and_removed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = Path(__file__).parents[2] / ".venv-uv/bin"
+    if not (uv / "uv").exists():
+        pytest.skip("there is no uv: make setup")
+    monkeypatch.setenv("PATH", f"{uv}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    ever("stage", "add", "-n", "copy", "-o", "made", "echo 1 > made")
+    assert ever("environment", "build").stdout == "no environment is declared\n"
+    assert CliRunner().invoke(cli, ["environment", "build", "copy"]).exit_code == 1
+    (project / "everloop.yaml").write_text("environment: requirements.txt\n")
+    (project / "requirements.txt").touch()
+    made = json.loads(ever("environment", "build", "--json").stdout)
+    assert Path(made["copy"]["path"], "bin/python").exists()
+    (kept,) = json.loads(ever("environment", "list", "--json").stdout)
+    assert kept["key"] == made["copy"]["key"]
+    assert ever("environment", "gc").stdout == "nothing to remove\n"
+    assert ever("environment", "gc", "--unused-days", "0").stdout == f"removed {kept['key']}\n"
+    assert ever("environment", "list").stdout == "no environment is kept\n"

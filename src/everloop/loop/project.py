@@ -105,7 +105,10 @@ class Triggers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole of `everloop.yaml`."""
+    """The whole of `everloop.yaml`.
+
+    `environment` is that in which stages run; the pipelines read it.
+    """
 
     project: str
     model: str
@@ -116,6 +119,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     monitors: Monitors = Monitors()
     promotion: PromotionPolicy = PromotionPolicy()
     triggers: Triggers = Triggers()
+    environment: str | float | bool | dict[str, str] | None = None
 
 
 def parse_project(text: str, *, name: str = "everloop.yaml") -> Project:
