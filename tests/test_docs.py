@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from everloop.cli.commands import COMMANDS
+from everloop.cli.commands import ALIASES, COMMANDS
 from everloop.config import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +66,7 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     for words in commands(page):
         if not words or words[0].startswith(("-", "…", "COMMAND")):
             continue
+        words[0] = ALIASES.get(words[0], words[0])
         assert words[0] in COMMANDS, f"ever {' '.join(words)}"
         command, rest = command_of(words)
         known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)} | {"--help"}

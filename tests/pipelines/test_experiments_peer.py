@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from everloop import pipelines
-from everloop.pipelines.experiments import apply, refs, running, saving, selection, transfer
+from everloop.pipelines.experiments import apply, queueing, refs, running, saving, selection, transfer
 from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.selection import Selection
-from everloop.workspace import Workspace
-from tests.pipelines.scenes import DVC, dvc, git, make
+from everloop.workspace import Workspace, gitsnapshot
+from tests.pipelines.scenes import DVC, dvc, environment, git, make
 
 pytestmark = [
     pytest.mark.peer,
@@ -120,3 +124,114 @@ def test_what_was_pushed_here_dvc_pulls_and_the_other_way_round(scene: Workspace
     assert transfer.pull(scene, "origin", Selection(), data=transfer.Data()).success == ("theirs",)
     apply.apply(scene, "theirs")
     assert (scene.root / "model.txt").read_text() == "0.25 2"
+
+
+def shown(folder: Path, *words: str) -> tuple[list[Any], list[Any]]:
+    """What both tools print as JSON; of errors that have words of their own only that they are there."""
+    theirs = json.loads(dvc(folder, "exp", "show", "--json", *words))
+    done = subprocess.run(
+        [sys.executable, "-m", "everloop", "exp", "show", "--json", *words],
+        cwd=folder,
+        env=environment(folder.parent / "home"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout), theirs
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Workspace:
+    """Several branches, a tag, a commit from before the pipeline, one whose pipeline is broken, and experiments."""
+    workspace = make(tmp_path / "project")
+    root = workspace.root
+    (root / "other.json").write_text('{"a": {"b": 1, "c": 2}, "d": [1, 2]}')
+    (root / "sub").mkdir()
+    (root / "sub/top.yaml").write_text("x: 1\n")
+    text = (root / "dvc.yaml").read_text().replace("[lr, train.depth]", "[lr, train.depth, {other.json: [a.b, d]}]")
+    (root / "dvc.yaml").write_text(text + "params: [sub/top.yaml]\nmetrics: [missing.json]\n")
+    pipelines.repro(workspace)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "ran")
+    git(root, "tag", "-a", "v1", "-m", "one")
+    running.run(workspace, Wish(name="one", assignments=("lr=0.4",)))
+    running.run_aside(workspace, Wish(name="two", assignments=("other.json:a.b=7",)))
+    git(root, "checkout", "-q", "-f", "-b", "side")
+    pipelines.set_params(root / "params.yaml", {"lr": 0.25})
+    (root / "metrics.json").write_text("not JSON")
+    git(root, "commit", "-q", "-a", "-m", "side")
+    third = gitsnapshot.commit_tree(workspace.git, git(root, "rev-parse", "v1^{tree}").strip(), ["HEAD"], "by hand")
+    refs.put(workspace, "three", workspace.git.head(), third, "")
+    (root / "dvc.yaml").write_text("stages: [no, pipeline]\n")
+    git(root, "commit", "-q", "-a", "-m", "broken")
+    git(root, "checkout", "-q", "main")
+    workspace.checkout(force=True)
+    return workspace
+
+
+def without_words(value: Any) -> Any:
+    """Errors by nothing but that there is one, where each tool has its own words."""
+    if isinstance(value, dict):
+        if set(value) == {"msg", "type"} and value["type"] != "FileNotFoundError":
+            return "an error"
+        return {key: without_words(item) for key, item in value.items()}
+    return [without_words(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("-a",),
+        ("-T", "--sha"),
+        ("-A",),
+        ("--rev", "v1", "-n", "2"),
+        ("--rev", "side", "-n", "-1", "--hide-workspace"),
+        ("--rev", "side", "-n", "0"),
+        ("--param-deps",),
+    ],
+    ids=" ".join,
+)
+def test_show_prints_the_same_json(history: Workspace, words: tuple[str, ...]) -> None:
+    (history.root / "params.yaml").write_text("lr: 9\n")
+    ours, theirs = shown(history.root, *words)
+    assert [each["rev"] for each in ours] == [each["rev"] for each in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        if "--param-deps" in words and mine["name"]:
+            # With baselines DVC forgets it.
+            other["data"]["params"] = mine["data"]["params"]
+        assert without_words(mine) == without_words(other), mine["name"]
+        assert list(mine) == list(other)
+
+
+def test_show_and_diff_print_the_same_tables(history: Workspace) -> None:
+    def both(*words: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "everloop", "exp", *words], cwd=history.root, capture_output=True, check=True
+        )
+        return done.stdout.decode().replace("\r\n", "\n"), dvc(history.root, "exp", *words)
+
+    ours, theirs = both("show", "--csv", "--rev", "v1", "--sort-by", "lr", "--sort-order", "desc")
+    assert ours == theirs
+    ours, theirs = both("diff", "one", "two", "--json", "--all")
+    assert json.loads(ours) == json.loads(theirs)
+    ours, theirs = both("diff", "v1", "one", "--json")
+    assert json.loads(ours) == json.loads(theirs)
+
+
+def test_tasks_are_shown_in_the_same_shape(scene: Workspace, tmp_path: Path) -> None:
+    git(scene.root, "add", "-A")
+    git(scene.root, "commit", "-q", "-m", "ran")
+    theirs_root = shutil.copytree(scene.root, tmp_path / "theirs")
+    queueing.put(scene, Wish(name="one", assignments=("lr=0.7",)))
+    dvc(theirs_root, "exp", "run", "--queue", "-n", "one", "-S", "lr=0.7")
+    ours, _ = shown(scene.root)
+    _, theirs = shown(theirs_root)
+    mine, other = (found[1]["experiments"][0] for found in (ours, theirs))
+    for each in (mine, other):
+        task = each["executor"]["local"]["task_id"]
+        assert each["revs"][0]["rev"] == each["revs"][0]["data"].pop("rev") == task
+        each["revs"][0].pop("rev")
+        each["executor"]["local"].pop("task_id")
+        each["revs"][0]["data"].pop("timestamp")
+    assert mine == other

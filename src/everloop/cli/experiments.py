@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from everloop.cli.experimentruns import run
+from everloop.cli.experimentshow import diff, show
 from everloop.cli.experimenttransfers import pull, push
 from everloop.cli.experimentwords import selection, selection_options
 from everloop.cli.output import emit, hint, json_option, say
@@ -222,7 +223,24 @@ def remove(
     hint("ever exp list")
 
 
-for command in (run, push, pull):
+@experiments.command()
+@json_option
+def clean(as_json: bool) -> None:
+    """Remove what killed processes have left: folders of experiments, and references that nothing needs.
+
+    \b
+    Example:
+      ever exp clean
+    """
+    from everloop.pipelines.experiments import control
+
+    done = control.clean(Workspace.open())
+    said = f"removed {len(done.worktrees)} folder(s) and {len(done.refs)} reference(s)"
+    emit(done, as_json=as_json, text=said if done.worktrees or done.refs else "there is nothing to clean")
+    hint("ever queue status")
+
+
+for command in (run, show, diff, push, pull):
     experiments.add_command(command)
 experiments.add_command(list_command, "ls")
 experiments.add_command(remove, "rm")

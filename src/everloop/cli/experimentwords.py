@@ -22,7 +22,7 @@ def selection_options(command: Command) -> Command:
             type=int,
             default=1,
             metavar="N",
-            help="Also the N - 1 commits before each --rev; 0 means all.",
+            help="Also the N - 1 commits before each --rev; -1 means all.",
         ),
         click.option(
             "--rev", "revs", multiple=True, metavar="COMMIT", help="Those derived from COMMIT; may be repeated."

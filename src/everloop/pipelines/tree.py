@@ -6,7 +6,7 @@ commit, data under version come from the cache. Leaves what the files mean to `d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -180,6 +180,10 @@ class TreeReader:
     def __init__(self, workspace: Workspace, history: History) -> None:
         self._workspace = workspace
         self._history = history
+
+    def read_ahead(self, commits: Iterable[str], paths: Iterable[str]) -> None:
+        """Prepare to read these files of many commits, which the trees do fast then."""
+        self._history.read_ahead(commits, paths)
 
     def at(self, revision: Revision | str, name: str | None = None) -> CommitTree:
         """The tree of a commit.

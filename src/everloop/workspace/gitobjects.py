@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,8 @@ import msgspec
 
 from everloop.errors import FailedError, InvalidError, NotFoundError, NotInstalledError
 from everloop.workspace.git import command_environment
+
+_AT_ONCE = 256
 
 
 class TreeEntry(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class GitObjects:
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._trees: dict[str, tuple[TreeEntry, ...]] = {}
+        self._blobs: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +67,26 @@ class GitObjects:
         Raises:
             NotFoundError: There is no such object.
         """
-        return self._read(oid)[1]
+        return self._blobs[oid] if oid in self._blobs else self._read(oid)[1]
+
+    def trees_ahead(self, commits: Iterable[str]) -> None:
+        """Read the top folders of commits, many with one question, so that `tree` and `find` need not ask for each.
+
+        Raises:
+            NotFoundError: There is no such commit.
+        """
+        wanted = [commit for commit in dict.fromkeys(commits) if commit not in self._trees]
+        for commit, data in self._read_many({commit: f"{commit}^{{tree}}" for commit in wanted}):
+            self._trees[commit] = tuple(_entries(data, len(commit) // 2))
+
+    def blobs_ahead(self, oids: Iterable[str]) -> None:
+        """Read files, many with one question, and keep them, so that `blob` need not ask for each.
+
+        Raises:
+            NotFoundError: There is no such object.
+        """
+        wanted = [oid for oid in dict.fromkeys(oids) if oid not in self._blobs]
+        self._blobs.update(self._read_many({oid: oid for oid in wanted}))
 
     def size_bytes(self, oid: str) -> int:
         """The length of a file, without reading it.
@@ -110,6 +132,22 @@ class GitObjects:
         stream.read(1)
         return kind, data
 
+    def _read_many(self, names: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+        """The bytes of objects by their keys. So many are asked for at once as surely fit into the pipe."""
+        pairs = list(names.items())
+        for start in range(0, len(pairs), _AT_ONCE):
+            chunk = pairs[start : start + _AT_ONCE]
+            process = self._started("--batch")
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("".join(f"{name}\n" for _, name in chunk).encode())
+            process.stdin.flush()
+            for key, name in chunk:
+                _, size_bytes = self._answer(process.stdout.readline(), name)
+                data = process.stdout.read(size_bytes)
+                process.stdout.read(1)
+                yield key, data
+
     def _ask(self, how: str, name: str) -> tuple[str, int]:
         """The kind and the size of an object; with `--batch` its bytes follow."""
         process = self._started(how)
@@ -117,7 +155,10 @@ class GitObjects:
         assert process.stdout is not None
         process.stdin.write(name.encode() + b"\n")
         process.stdin.flush()
-        words = process.stdout.readline().split()
+        return self._answer(process.stdout.readline(), name)
+
+    def _answer(self, line: bytes, name: str) -> tuple[str, int]:
+        words = line.split()
         if len(words) != 3:
             if words and words[-1] == b"missing":
                 raise NotFoundError(f"the Git object {name} is not in {self._folder}", hint="git fetch --unshallow")

@@ -133,6 +133,29 @@ class History:
         """
         return self._objects.find(commit, f"{self._prefix}/{path}".strip("/"))
 
+    def read_ahead(self, commits: Iterable[str], paths: Iterable[str]) -> None:
+        """Read files of many commits, each distinct one once and many with one question; `blob` has them then.
+
+        Args:
+            commits: Whose.
+            paths: Of the workspace; a commit need not have them.
+
+        Raises:
+            NotFoundError: There is no such commit.
+        """
+        wanted, named = list(commits), list(paths)
+        self._objects.trees_ahead(wanted)
+        found: dict[str, None] = {}
+        for commit in wanted:
+            for path in named:
+                try:
+                    entry = self.entry(commit, path)
+                except NotFoundError:
+                    continue
+                if not entry.is_folder:
+                    found[entry.oid] = None
+        self._objects.blobs_ahead(found)
+
     def children(self, entry: TreeEntry) -> tuple[TreeEntry, ...]:
         """What lies in a folder."""
         return self._objects.tree(entry.oid)

@@ -17,7 +17,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         names: Of experiments; then nothing else counts.
         revs: Their baselines: branches, tags, hashes, ...
-        n: How many commits of each of `revs`, going back along first parents; below 1 means all.
+        n: How many commits of each of `revs`, going back along first parents; 0 means none, below 0 all.
         is_all: All experiments there are.
     """
 
@@ -45,7 +45,9 @@ def select(workspace: Workspace, wanted: Selection, remote: str | None = None) -
         return refs.find(git, wanted.names, remote)
     if wanted.is_all:
         return refs.listed(git, remote=remote)
-    baselines = [revision.commit for revision in workspace.revisions(wanted.revs or ("HEAD",), n=wanted.n)]
+    # To Git, 0 would be all; to DVC it is none, and `remove` would be a pity.
+    found = workspace.revisions(wanted.revs or ("HEAD",), n=wanted.n) if wanted.n else []
+    baselines = [revision.commit for revision in found]
     known = refs.listed(git, set(baselines), remote)
     return [each for baseline in baselines for each in known if each.baseline == baseline]
 

@@ -1,0 +1,94 @@
+"""Print a table of experiments: for a terminal, as Markdown, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+from typing import Any
+
+from everloop.pipelines.experiments.grid import METRIC, Grid, Row
+
+PRECISION = 5
+_TREE = {"baseline": "", "branch_commit": "├── ", "branch_base": "└── "}
+_FILL = "-"
+
+
+def text(grid: Grid, precision: int = PRECISION) -> str:
+    """Aligned columns; metrics to the right."""
+    lines = _cells(grid, precision)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    n_fixed = len(lines[0]) - len(grid.columns)
+    right = [False] * n_fixed + [column.kind == METRIC for column in grid.columns]
+
+    def line(cells: list[str]) -> str:
+        fields = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True))
+        return "   ".join(fields).rstrip()
+
+    head, *rows = map(line, lines)
+    return "\n".join([head, "─" * max(map(len, (head, *rows))), *rows])
+
+
+def markdown(grid: Grid, precision: int = PRECISION) -> str:
+    """A table of GitHub's Markdown."""
+    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in _cells(grid, precision)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    told = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([told[0], rule, *told[1:]])
+
+
+def comma_separated(grid: Grid, precision: int | None = None) -> str:
+    """CSV with DVC's columns; numbers as they are unless a precision is given."""
+    states, executors = ([getattr(row, key) for row in grid.rows] for key in ("state", "executor"))
+    head = ["Experiment", "rev", "typ", "Created", "parent"]
+    extra = [(name, cells) for name, cells in (("State", states), ("Executor", executors)) if any(cells)]
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow([*head, *(name for name, _ in extra), *(column.header for column in grid.columns)])
+    for number, row in enumerate(grid.rows):
+        values = (column.values[number] for column in grid.columns)
+        fixed = [row.name, row.rev, row.kind, row.created or "", ""]
+        writer.writerow(
+            [*fixed, *(cells[number] for _, cells in extra), *(formatted(v, precision, "") for v in values)]
+        )
+    return written.getvalue()
+
+
+def formatted(value: Any, precision: int | None, fill: str = _FILL) -> str:
+    """A value as people read it: numbers with so many significant digits, also inside of lists and mappings."""
+    return fill if value is None else str(_rounded(value, precision))
+
+
+def label(row: Row) -> str:
+    """How a row begins: `main`, `├── 09ca16d [two]`."""
+    called = f"{row.rev} [{row.name}]" if row.kind != "baseline" and row.name else row.rev
+    return _TREE[row.kind] + called
+
+
+def created(row: Row) -> str:
+    """The time of today, else the day."""
+    if row.created is None:
+        return _FILL
+    made = datetime.datetime.fromisoformat(row.created)
+    is_today = made.date() == datetime.datetime.now().astimezone().date()
+    return made.strftime("%I:%M %p" if is_today else "%b %d, %Y")
+
+
+def _cells(grid: Grid, precision: int) -> list[list[str]]:
+    fixed = {"Experiment": [label(row) for row in grid.rows], "Created": [created(row) for row in grid.rows]}
+    for name in ("State", "Executor"):
+        told = [getattr(row, name.lower()) for row in grid.rows]
+        if any(told):
+            fixed[name] = [each or _FILL for each in told]
+    columns = [[name, *cells] for name, cells in fixed.items()]
+    columns += [[column.header, *(formatted(v, precision) for v in column.values)] for column in grid.columns]
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+def _rounded(value: Any, precision: int | None) -> Any:
+    if isinstance(value, float) and precision:
+        return f"{value:.{precision}g}"
+    if isinstance(value, dict):
+        return {key: _rounded(item, precision) for key, item in value.items()}
+    return [_rounded(item, precision) for item in value] if isinstance(value, list) else value
