@@ -311,6 +311,31 @@ def test_two_syncs_at_once_send_each_entry_once(hub: Stores) -> None:
     assert waiting() == []
 
 
+def test_a_sync_that_is_killed_again_and_again_is_simply_repeated(hub: Stores) -> None:
+    assert hub.client is not None
+    stream = open_stream(SPOOL, refs.new_run_id(), experiment="flights")
+    for step in range(2000):
+        stream.put([Entry(metrics=[point(step)], tags={"last": str(step), "pad": "x" * 3000})])
+    stream.put_text("note", "n" * 1000)
+    stream.end("finished")
+    code = "import sys; sys.argv = ['ever', 'sync']; from everloop.cli import main; main()"
+    for goal in (0, 1, 500, 1200):
+        process = started(code, EVERLOOP_HUB_URL=hub.client.url)
+        while process.poll() is None and hub.tracking.search_runs() == []:
+            time.sleep(0.005)
+        while process.poll() is None and len(hub.tracking.metric_history(stream.run_id, "loss")) < goal:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+    assert ever_sync(hub.client.url)[0] == 0
+    assert waiting() == []
+    run = only_run(hub.tracking)
+    assert (run.status, run.tags["last"]) == ("finished", "1999")
+    assert [each.step for each in hub.tracking.metric_history(run.run_id, "loss")] == list(range(2000))
+    (artifact,) = hub.tracking.list_artifacts(run.run_id)
+    assert hub.local.objects.get(artifact.digest) == b"n" * 1000
+
+
 # --- things that go wrong on the way
 
 
