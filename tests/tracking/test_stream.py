@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ import pytest
 from everloop import refs
 from everloop.errors import InvalidError, UnavailableError
 from everloop.tracking import Edge, Metric, Run, TrackingStore, spool, start_run
+from everloop.tracking import stream as stream_module
 from everloop.tracking.sending import Sender
 from everloop.tracking.spool import Ended, Entry, Header, Segment
 from everloop.tracking.stream import open_stream
@@ -237,6 +240,23 @@ with everloop.start_run(experiment="flights") as run:
     assert hub.local.objects.get(artifact.digest) == b"weights"
     assert waiting() == []
     assert ever_sync(hub.client.url) == (0, [])
+
+
+def test_a_hub_that_takes_the_call_and_never_answers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stream_module, "_LAST_WAIT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("EVERLOOP_HUB_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with start_run() as run:
+            run.log(loss=1)
+            connection, _ = silent.accept()
+        assert "waits to be sent: ever sync" in capfd.readouterr().err
+        connection.close()
+    for thread in threading.enumerate():
+        if thread.name == "everloop-hub":
+            thread.join()
+    assert len(waiting()) == 1
 
 
 def test_offline_nothing_is_sent_before_it_is_asked_for(hub: Stores, url: str) -> None:
