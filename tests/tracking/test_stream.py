@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ import pytest
 from everloop import refs
 from everloop.errors import InvalidError, UnavailableError
 from everloop.tracking import Edge, Metric, Run, TrackingStore, spool, start_run
+from everloop.tracking import stream as stream_module
 from everloop.tracking.sending import Sender
 from everloop.tracking.spool import Ended, Entry, Header, Segment
 from everloop.tracking.stream import open_stream
@@ -239,6 +242,23 @@ with everloop.start_run(experiment="flights") as run:
     assert ever_sync(hub.client.url) == (0, [])
 
 
+def test_a_hub_that_takes_the_call_and_never_answers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stream_module, "_LAST_WAIT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("EVERLOOP_HUB_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with start_run() as run:
+            run.log(loss=1)
+            connection, _ = silent.accept()
+        assert "waits to be sent: ever sync" in capfd.readouterr().err
+        connection.close()
+    for thread in threading.enumerate():
+        if thread.name == "everloop-hub":
+            thread.join()
+    assert len(waiting()) == 1
+
+
 def test_offline_nothing_is_sent_before_it_is_asked_for(hub: Stores, url: str) -> None:
     with start_run(offline=True) as run:
         run.log(loss=1)
@@ -309,6 +329,31 @@ def test_two_syncs_at_once_send_each_entry_once(hub: Stores) -> None:
     for run_id in ids:
         assert len(hub.tracking.metric_history(run_id, "loss")) == 300
     assert waiting() == []
+
+
+def test_a_sync_that_is_killed_again_and_again_is_simply_repeated(hub: Stores) -> None:
+    assert hub.client is not None
+    stream = open_stream(SPOOL, refs.new_run_id(), experiment="flights")
+    for step in range(2000):
+        stream.put([Entry(metrics=[point(step)], tags={"last": str(step), "pad": "x" * 3000})])
+    stream.put_text("note", "n" * 1000)
+    stream.end("finished")
+    code = "import sys; sys.argv = ['ever', 'sync']; from everloop.cli import main; main()"
+    for goal in (0, 1, 500, 1200):
+        process = started(code, EVERLOOP_HUB_URL=hub.client.url)
+        while process.poll() is None and hub.tracking.search_runs() == []:
+            time.sleep(0.005)
+        while process.poll() is None and len(hub.tracking.metric_history(stream.run_id, "loss")) < goal:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+    assert ever_sync(hub.client.url)[0] == 0
+    assert waiting() == []
+    run = only_run(hub.tracking)
+    assert (run.status, run.tags["last"]) == ("finished", "1999")
+    assert [each.step for each in hub.tracking.metric_history(run.run_id, "loss")] == list(range(2000))
+    (artifact,) = hub.tracking.list_artifacts(run.run_id)
+    assert hub.local.objects.get(artifact.digest) == b"n" * 1000
 
 
 # --- things that go wrong on the way

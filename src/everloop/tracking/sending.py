@@ -78,6 +78,7 @@ class Sender:
         self.reader = Reader(path)
         self.sent = 0
         self.is_done = False
+        self.is_uploading = False
         self._hub = hub
         self._tell = tell
         self._has_begun = False
@@ -168,10 +169,13 @@ class Sender:
                 self._file(entry.blob).unlink(missing_ok=True)
 
     def _put(self, blob: Blob) -> str:
+        self.is_uploading = True
         try:
             return self._hub.put_file(self._file(blob))
         except FileNotFoundError as error:
             raise InvalidError(f"the bytes of artifact {blob.path!r} are gone: {error.filename}") from error
+        finally:
+            self.is_uploading = False
 
     def _file(self, blob: Blob) -> Path:
         return self.reader.path.with_name(Path(blob.name).name)

@@ -25,6 +25,7 @@ from everloop.tracking.watch import Watch
 if TYPE_CHECKING:
     from everloop.tracking.sending import Sender
 
+_FIRST_PAUSE_S = 0.05
 _PERIOD_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _LAST_WAIT_S = 10.0
@@ -51,7 +52,7 @@ class Stream:
         self._is_ending = False
         self._has_ended = False
         self._is_sent = False
-        self._is_uploading = False
+        self._sender: Sender | None = None
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._watch = Watch(header.run_id) if header.hub and header.is_owner else None
@@ -126,8 +127,8 @@ class Stream:
 
     def _wait_for(self, thread: threading.Thread) -> None:
         thread.join(_LAST_WAIT_S)
-        while thread.is_alive() and self._is_uploading:
-            # The hub takes a large file; it has limits of its own for one that does not answer.
+        while thread.is_alive() and self._sender is not None and self._sender.is_uploading:
+            # The hub takes a large file; one that stops doing so ends this by its silence.
             thread.join(_LAST_WAIT_S)
 
     # --- to the disk
@@ -154,16 +155,13 @@ class Stream:
     # --- to the hub, in the thread
 
     def _send_all(self) -> None:
-        pause_s = _PERIOD_S
-        sender = None
+        pause_s = _FIRST_PAUSE_S
         while True:
-            self._wake.wait(0.05 if sender is None else pause_s)
+            self._wake.wait(pause_s)
             is_last = self._is_ending
             self._wake.clear()
             try:
-                sender = sender or self._sender()
-                if sender is not None:
-                    self._send(sender)
+                self._send()
                 pause_s = _PERIOD_S
             except NotFoundError:
                 # The process that makes the run has not got through to the hub yet.
@@ -177,25 +175,20 @@ class Stream:
             if is_last:
                 return
 
-    def _sender(self) -> Sender | None:
+    def _send(self) -> None:
         # Here, in the thread, because an HTTP client takes long to import.
         from everloop.tracking.sending import HttpHub, Sender
 
         with self._lock:
-            segment = self._segment
-        return Sender(segment.path, HttpHub(self.header.hub), self._tell) if segment is not None else None
-
-    def _send(self, sender: Sender) -> None:
-        with self._lock:
-            if self._segment is not None:
-                self._segment.flush()
-        self._is_uploading = True
-        try:
-            while sender.send():
-                pass
-        finally:
-            self._is_uploading = False
-        self._is_sent = sender.is_done
+            if self._segment is None:
+                return
+            self._segment.flush()
+            path = self._segment.path
+        if self._sender is None:
+            self._sender = Sender(path, HttpHub(self.header.hub), self._tell)
+        while self._sender.send():
+            pass
+        self._is_sent = self._sender.is_done
 
     def _tell(self, text: str, once: str | None = None) -> None:
         if once is not None and once in self._told:
