@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
-import everloop
 from everloop.compute.job import Ended, Job, Output, Resources
 from everloop.compute.local import LocalExecutor
 from everloop.compute.ray import Work
 from everloop.errors import FAMILIES, DeniedError, EverloopError, FailedError, NotFoundError
 from everloop.pipelines import bundle
+from everloop.version import __version__
 from everloop.workspace import Content, Out, Workspace, remotes, runcache
 from everloop.workspace.checkout import restore
 from everloop.workspace.configuration import Level
@@ -63,9 +63,9 @@ def work(payload: bytes, files: bytes, emit: Callable[[bytes], None], should_sto
     """Run a job here, on the machine that it was sent to."""
     try:
         sent = msgspec.msgpack.decode(payload, type=_Sent)
-        if sent.version != everloop.__version__:
+        if sent.version != __version__:
             raise FailedError(
-                f"this machine has Everloop {everloop.__version__}, the one that sent {sent.name} has {sent.version}",
+                f"this machine has Everloop {__version__}, the one that sent {sent.name} has {sent.version}",
                 hint="install the same on both",
             )
         with _own_workspace(sent) as workspace:
@@ -122,7 +122,7 @@ class FarJobs:
             inputs |= {path: workspace.contents.keep(path, incoming) for path in kept}
         _require(push(workspace, _outs(inputs), remote=self._remote), f"what {job.name} reads")
         sent = _Sent(
-            version=everloop.__version__,
+            version=__version__,
             name=job.name,
             scripts=job.scripts,
             folder=job.folder,
