@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Days for which `ever undo` can bring back what a command replaced or removed."""
     trash_operations: int = 10
     """Number of such commands that are remembered."""
+    work_dir: str = ""
+    """Where a machine of a cluster keeps the cache and the workspaces of stages that are run there; empty for a folder
+    for temporary files."""
     table_memory: str = "512MB"
     """How much memory `ever diff --rows` may take; what does not fit goes to the disk."""
 

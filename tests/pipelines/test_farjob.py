@@ -15,7 +15,7 @@ from everloop import pipelines
 from everloop.compute.job import Ended, Job, Output, Resources
 from everloop.compute.ray import RayExecutor
 from everloop.errors import EverloopError, InvalidError, NotFoundError
-from everloop.pipelines.farjob import WORK_DIR, FarJobs
+from everloop.pipelines.farjob import FarJobs
 from everloop.workspace import Workspace, remotes
 
 
@@ -23,7 +23,7 @@ from everloop.workspace import Workspace, remotes
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The head, which runs nothing, and one node; the tests add and remove others."""
     patch = pytest.MonkeyPatch()
-    patch.setenv(WORK_DIR, str(tmp_path_factory.mktemp("work")))
+    patch.setenv("EVERLOOP_WORK_DIR", str(tmp_path_factory.mktemp("work")))
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 

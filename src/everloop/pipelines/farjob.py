@@ -22,6 +22,7 @@ import msgspec
 from everloop.compute.job import Ended, Job, Output, Resources
 from everloop.compute.local import LocalExecutor
 from everloop.compute.ray import Work
+from everloop.config import Settings
 from everloop.errors import FAMILIES, DeniedError, EverloopError, FailedError, NotFoundError
 from everloop.pipelines import bundle
 from everloop.version import __version__
@@ -31,9 +32,6 @@ from everloop.workspace.configuration import Level
 from everloop.workspace.fetch import fetch
 from everloop.workspace.push import push
 from everloop.workspace.routes import Transfer, open_store
-
-WORK_DIR = "EVERLOOP_WORK_DIR"
-"""The variable that says where a worker keeps its cache and its workspaces; else in the folder for temporary files."""
 
 
 class _Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,10 +188,11 @@ def _run(workspace: Workspace, sent: _Sent, emit: Callable[[bytes], None], shoul
 @contextmanager
 def _own_workspace(sent: _Sent) -> Iterator[Workspace]:
     """An empty workspace with the sender's remote, gone afterwards; the cache is that of earlier jobs here."""
-    place = Path(os.environ.get(WORK_DIR) or Path(tempfile.gettempdir()) / f"everloop-work-{os.getuid()}")
+    given = Settings.load().work_dir
+    place = Path(given).expanduser() if given else Path(tempfile.gettempdir(), f"everloop-work-{os.getuid()}")
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     if place.stat().st_uid != os.getuid():
-        raise DeniedError(f"the folder {place} belongs to another user", hint=f"name another one in {WORK_DIR}")
+        raise DeniedError(f"the folder {place} belongs to another user", hint="name another one in EVERLOOP_WORK_DIR")
     (place / "jobs").mkdir(exist_ok=True)
     _remove_left(place / "jobs")
     folder = Path(tempfile.mkdtemp(dir=place / "jobs"))
