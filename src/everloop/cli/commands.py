@@ -61,6 +61,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "freeze": ("Pipeline", "everloop.cli.stages", "freeze", "Leave a stage or .dvc file as it is from now on."),
     "unfreeze": ("Pipeline", "everloop.cli.stages", "unfreeze", "Let it run or be renewed again."),
     "environment": ("Pipeline", "everloop.cli.environments", "environment", "Build the Python environments of stages."),
+    "reproduce": ("Pipeline", "everloop.cli.reproduce", "reproduce", "Run a revision again, aside, and compare."),
     "metrics": ("Pipeline", "everloop.cli.pipelines", "metrics", "Show the metrics of the pipeline."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),
