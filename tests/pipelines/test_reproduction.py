@@ -127,8 +127,11 @@ def test_data_that_the_cache_lacks_come_from_the_remote(project: Workspace, tmp_
 
 def test_data_that_are_nowhere_are_named(project: Workspace) -> None:
     shutil.rmtree(project.cache.root)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="data of v1 is not in the cache, and no remote"):
         reproduce(project, "v1")
+    (project.root / ".dvc/config").write_text("[core]\n    remote = far\n['remote \"far\"']\n    url = ../../far\n")
+    with pytest.raises(NotFoundError, match="data of v1 is neither in the cache nor in the remote"):
+        reproduce(Workspace.open(project.root), "v1")
 
 
 def test_a_frozen_stage_is_not_run(project: Workspace) -> None:
@@ -147,6 +150,27 @@ def test_a_stage_that_fails_leaves_nothing(project: Workspace, tmp_path: Path) -
     with pytest.raises(FailedError, match="exit code 3"):
         reproduce(project, "v5")
     assert not (project.layout.scratch_dir / "reproduce/worktree").exists()
+
+
+def test_what_a_killed_run_left_does_not_matter(project: Workspace) -> None:
+    folder = project.layout.scratch_dir / "reproduce/worktree"
+    project.git.add_worktree(folder, "v1")
+    (folder / "data").mkdir()
+    (folder / "data/a").write_text("half")
+    assert reproduce(project, "v1").verdict is Verdict.IDENTICAL
+
+
+def test_a_workspace_in_a_folder_of_its_repository(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "repository")], check=True)
+    workspace = Workspace.init(tmp_path / "repository/part", subdir=True)
+    (workspace.root / "dvc.yaml").write_text("stages:\n  a:\n    cmd: pwd > ../where && echo 1 > o\n    outs: [o]\n")
+    pipelines.repro(workspace)
+    where = tmp_path / "repository/where"
+    here = where.read_text()
+    commit(workspace, "v1")
+    certificate = reproduce(workspace, "v1")
+    assert (certificate.verdict, verdicts(certificate)) == (Verdict.IDENTICAL, {"o": "identical"})
+    assert where.read_text() == here
 
 
 def test_a_revision_without_stages_is_refused(workspace: Workspace) -> None:

@@ -122,7 +122,11 @@ def _bring_data(workspace: Workspace, scratch: Workspace, revision: str, outs: l
     contents = {out.path: out.content for out in outs if out.content is not None}
     if any(workspace.cache.missing(content.md5) for content in contents.values()):
         absent = [path for path, content in contents.items() if workspace.cache.missing(content.md5)]
-        workspace.transfers.fetch(absent, revisions=workspace.revisions([revision]))
+        try:
+            workspace.transfers.fetch(absent, revisions=workspace.revisions([revision]))
+        except NotFoundError as error:
+            what = f"{', '.join(absent)} of {revision} is not in the cache"
+            raise NotFoundError(f"{what}, and {error.message}", hint=error.hint) from error
         gone = [path for path in absent if workspace.cache.missing(contents[path].md5)]
         if gone:
             raise NotFoundError(f"{', '.join(gone)} of {revision} is neither in the cache nor in the remote")
