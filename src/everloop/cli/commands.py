@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "experiments": ("Pipeline", "everloop.cli.experiments", "experiments", "Run, compare and keep experiments (exp)."),
     "queue": ("Pipeline", "everloop.cli.queue", "queue", "See and steer queued experiments."),
     "environment": ("Pipeline", "everloop.cli.environments", "environment", "Build the Python environments of stages."),
+    "reproduce": ("Pipeline", "everloop.cli.reproduce", "reproduce", "Run a revision again, aside, and compare."),
     "evaluate": ("Pipeline", "everloop.cli.evaluation", "evaluate", "Score a model package on held-out rows."),
     "ingest": ("Data", "everloop.cli.datasets", "ingest", "Hand a batch of rows to a dataset of the hub."),
     "dataset": ("Data", "everloop.cli.datasets", "dataset", "List datasets and batches, check them out."),
