@@ -19,8 +19,9 @@ from click.testing import CliRunner
 from everloop import pipelines
 from everloop.cli.group import cli
 from everloop.errors import ConflictError, FailedError, NotFoundError
-from everloop.pipelines.experiments import control, queueing, refs, running, sandbox, workers
+from everloop.pipelines.experiments import control, queueing, refs, running, sandbox, showing, workers
 from everloop.pipelines.experiments.queueing import Wish
+from everloop.pipelines.experiments.showing import Scope
 from everloop.pipelines.experiments.tasks import MAX_STARTS, Queue, State
 from everloop.workspace import Workspace
 from tests.pipelines.scenes import git, make, state
@@ -263,6 +264,40 @@ def test_workers_stop_after_what_they_are_at(slow: Workspace, tmp_path: Path) ->
     assert states(slow) == []
     assert git(slow.root, "for-each-ref", "refs/everloop/queue") == ""
     assert [each.name for each in refs.listed(slow.git)] == ["g-1"]
+
+
+def test_what_runs_is_shown_and_only_one_runs_in_the_workspace(slow: Workspace, tmp_path: Path) -> None:
+    process = ever(slow, "exp", "run", "-n", "here", "-S", "lr=4")
+    until(lambda: began(tmp_path) == ["here"], "it has begun")
+    with pytest.raises(ConflictError, match="the experiment here"):
+        running.run(slow, Wish(name="also"))
+    queueing.put(slow, Wish(name="aside", assignments=("lr=5",)))
+    for worker in workers.start(slow, 1):
+        worker.leave()
+    until(lambda: len(began(tmp_path)) == 2, "the other one, too")
+    shown, head = showing.show(slow, Scope())
+    found = {each.name: each for each in head.experiments or ()}
+    executors = {name: each.executor for name, each in found.items()}
+    assert executors["here"] is not None
+    assert executors["aside"] is not None
+    assert executors["here"].local is not None
+    assert (executors["here"].state, executors["here"].name, executors["here"].local.pid) == (
+        "running",
+        "workspace",
+        process.pid,
+    )
+    assert (executors["aside"].state, executors["aside"].name) == ("running", "dvc-task")
+    assert found["here"].tip.data == shown.data
+    assert found["aside"].tip.data is not None
+    assert found["aside"].tip.data.params["params.yaml"]["data"]["lr"] == 5
+    go(tmp_path)
+    assert process.wait() == 0
+    until(lambda: states(slow) == ["Success"], "it is done")
+    _, head = showing.show(slow, Scope())
+    assert {each.name: each.executor.state if each.executor else None for each in head.experiments or ()} == {
+        "here": None,
+        "aside": "success",
+    }
 
 
 def test_references_without_a_task_are_cleaned_away(scene: Workspace) -> None:

@@ -273,8 +273,9 @@ class Git:
         return Path(self._run("rev-parse", "--show-toplevel").strip())
 
     def _has_identity(self) -> bool:
-        wanted = ("user.name", "user.email")
-        return all(self._try("config", "--get", key).stdout.strip() for key in wanted)
+        # As `user.name Ada`: one without a value does not count.
+        told = self._try("config", "--get-regexp", r"^user\.(name|email)$").stdout.splitlines()
+        return len({line.split()[0] for line in told if len(line.split()) > 1}) == 2
 
     def _try(
         self, *words: str, identity: bool = False, text: str | None = None, index: Path | None = None

@@ -10,7 +10,7 @@ import msgspec
 
 from everloop.errors import EverloopError, InvalidError, NotFoundError
 from everloop.pipelines import graph
-from everloop.pipelines.experiments import queueing, reproduction, sandbox, saving
+from everloop.pipelines.experiments import here, queueing, reproduction, sandbox, saving
 from everloop.pipelines.experiments.overrides import Override, combinations, is_grid, parse
 from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.saving import Saved
@@ -46,7 +46,7 @@ def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None) -
 
     Raises:
         InvalidError: `assignments` make a grid, or one is malformed or names what its file does not have.
-        ConflictError: The name is taken.
+        ConflictError: The name is taken, or another experiment runs in the workspace.
         NotFoundError: Nothing was committed yet, or a target is not known.
         FailedError: A stage failed; the workspace holds what it left, and there is no experiment.
     """
@@ -55,21 +55,22 @@ def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None) -
     reserved = saving.reserve(workspace, wish.name, force=wish.force, taken=Queue(workspace).promised())
     if overrides and is_dry:
         raise InvalidError("a dry run changes nothing, so it cannot set parameters", hint="leave -S or --dry away")
-    _set(workspace, overrides)
-    report = reproduction.repro(
-        workspace,
-        wish.targets,
-        wish.options,
-        name=reserved.name,
-        baseline=reserved.baseline,
-        root=workspace.root,
-        on_event=on_event,
-    )
-    if is_dry:
-        return Ran(saved=None, report=report)
-    with workspace.locked():
-        addresses = graph.load(workspace).plan(wish.targets)
-        saved = saving.commit(workspace, reserved, message=wish.message, addresses=addresses)
+    with here.claimed(workspace, reserved.name, reserved.baseline):
+        _set(workspace, overrides)
+        report = reproduction.repro(
+            workspace,
+            wish.targets,
+            wish.options,
+            name=reserved.name,
+            baseline=reserved.baseline,
+            root=workspace.root,
+            on_event=on_event,
+        )
+        if is_dry:
+            return Ran(saved=None, report=report)
+        with workspace.locked():
+            addresses = graph.load(workspace).plan(wish.targets)
+            saved = saving.commit(workspace, reserved, message=wish.message, addresses=addresses)
     return Ran(saved=saved, report=report)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import msgspec
 
 from everloop.pipelines.experiments import refs, sandbox, selection
+from everloop.pipelines.experiments.here import Here
+from everloop.pipelines.experiments.here import running as running_here
 from everloop.pipelines.experiments.memory import Memory
 from everloop.pipelines.experiments.reading import Reader, Watched
 from everloop.pipelines.experiments.states import Executor, LocalRun, Problem, Range, Shown
@@ -88,6 +90,7 @@ class _Collector:
         self._scope = scope
         self._reader = Reader(param_deps=scope.param_deps)
         self._queue = Queue(workspace)
+        self._here = running_here(workspace)
         self._experiments: dict[str, list[refs.Experiment]] = {}
         for each in refs.listed(workspace.git, set(baselines)):
             self._experiments.setdefault(each.baseline, []).append(each)
@@ -113,6 +116,8 @@ class _Collector:
         shown = self._commit(commit, name)
         tasks = self._tasks.get(commit, [])
         running = [self._running(seen) for seen in tasks if seen.state is State.RUNNING]
+        if self._here is not None and self._here.baseline == commit:
+            running.append(self._running_here(self._here))
         done = [self._done(each, tasks) for each in self._experiments.get(commit, [])]
         queued = [self._queued(seen) for seen in tasks if seen.state is State.QUEUED and not self._scope.hide_queued]
         failed = [self._failed(seen) for seen in tasks if seen.state is State.FAILED and not self._scope.hide_failed]
@@ -158,6 +163,11 @@ class _Collector:
         local = msgspec.structs.replace(self._local(seen), root=str(root))
         name = "dvc-task" if seen.task.is_queued else "temp"
         return Range(revs=[shown], executor=Executor(state="running", name=name, local=local), name=seen.task.name)
+
+    def _running_here(self, found: Here) -> Range:
+        shown = msgspec.structs.replace(self.workspace(), name=found.name)
+        local = LocalRun(root=str(self._workspace.root), pid=found.pid)
+        return Range(revs=[shown], executor=Executor(state="running", name=WORKSPACE, local=local), name=found.name)
 
     def _queued(self, seen: Seen) -> Range:
         shown = self._commit(seen.task.id, seen.task.name)
