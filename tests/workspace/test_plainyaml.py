@@ -227,6 +227,10 @@ def write_whole(value: object) -> bytes:
 
 SIMPLE_TEXTS = (
     st.text("abz019._-/@ e'#:", max_size=90)
+    | st.text("ab.-/ '\"#:>&|$*%!\\{}[]()=;,?~`", max_size=60)
+    | st.sampled_from(
+        ["echo 'a: b' > x", "cat a > b && echo c", "a # b", "a #", "if: x", "x :", "true", "Null", "a  b"]
+    )
     | st.from_regex(r"[0-9a-e]{32}(\.dir)?", fullmatch=True)
     | st.sampled_from(
         ["2.0", "1", "010", "true", "null", "on", "1e3", "a b " * 30, "x" * 300, "x" * 100 + " y", "é", "0x1"]

@@ -5,6 +5,7 @@ The processes are started by a launcher, see `launcher.py`: one for all jobs of 
 
 from __future__ import annotations
 
+import gc
 import itertools
 import marshal
 import os
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import NoReturn
 
 from everloop.compute import launcher
 from everloop.compute.job import Ended, Job, Output, environment_of
@@ -35,7 +37,7 @@ class LocalExecutor:
         self._starting = threading.Lock()
 
     def prepare(self) -> None:
-        """Start the launcher now, while there is other work to do."""
+        """Start the launcher now: cheaper before this process has further threads."""
         with self._starting:
             if self._launcher is None:
                 self._launcher = _Launcher()
@@ -145,13 +147,7 @@ class _Launcher:
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", launcher.__file__, str(requests), str(replies)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(requests, replies),
-                # Ctrl-C in a terminal reaches this process alone, which then stops its commands in order.
-                start_new_session=True,
-            )
+            self._process = _forked(requests, replies) if _may_fork() else _started(requests, replies)
         finally:
             os.close(requests)
             os.close(replies)
@@ -185,7 +181,10 @@ class _Launcher:
 
     def close(self) -> None:
         os.close(self._requests)
-        self._process.wait()
+        if isinstance(self._process, int):
+            os.waitpid(self._process, 0)
+        else:
+            self._process.wait()
         self._hearing.join()
         os.close(self._replies)
 
@@ -203,3 +202,57 @@ class _Launcher:
             self._is_gone = True
             for command in self._commands.values():
                 command.replies.put(("failed", "the launcher of commands was killed"))
+
+
+def _may_fork() -> bool:
+    """Whether this process may be forked: a lock that another thread holds would stay locked in the child for ever."""
+    if not sys.platform.startswith("linux"):
+        return False
+    # Counted by the system, so that threads of libraries are seen too.
+    return "\nThreads:\t1\n" in Path("/proc/self/status").read_text()
+
+
+def _forked(requests: int, replies: int) -> int:
+    """A launcher out of this process: it need not start Python, which takes as long as ten small commands."""
+    # A signal between the fork and the child's first line would send the child down the parent's way.
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _serve(requests, replies)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+
+
+def _serve(requests: int, replies: int) -> NoReturn:
+    """The life of a forked launcher."""
+    try:
+        gc.disable()
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        # Locks, logs and pipes of the parent must not stay open for as long as this lives.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        low, high = sorted((requests, replies))
+        os.closerange(3, low)
+        os.closerange(low + 1, high)
+        os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        launcher.Launcher(requests, replies).serve()
+    finally:
+        os._exit(0)
+
+
+def _started(requests: int, replies: int) -> subprocess.Popen[bytes]:
+    """A launcher in a new process."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", launcher.__file__, str(requests), str(replies)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(requests, replies),
+        # Ctrl-C in a terminal reaches this process alone, which then stops its commands in order.
+        start_new_session=True,
+    )

@@ -116,7 +116,9 @@ class _Lazy:
         if self._own is None:
             from everloop.compute.local import LocalExecutor
 
-            self._own = LocalExecutor()
+            own = LocalExecutor()
+            own.prepare()
+            self._own = own
         return self._own
 
     def __enter__(self) -> Self:

@@ -126,10 +126,11 @@ class Schedule:
                 self._done(address, begun)
 
     def _start(self, address: str, running: Running) -> None:
+        executor = self._executor()
         self._running.add(address)
         if len(self._workers) < len(self._running):
             # One for each command at once, not for each stage: to start a thread takes as long as a small command.
-            self._workers.append(threading.Thread(target=self._serve, args=(self._executor(),), daemon=True))
+            self._workers.append(threading.Thread(target=self._serve, args=(executor,), daemon=True))
             self._workers[-1].start()
         self._commands.put(running)
 

@@ -7,7 +7,6 @@ command runs it holds claims on paths in `.dvc/tmp/rwlock` instead. Both are hon
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from everloop.errors import ConflictError
 from everloop.workspace import durable, hardlinklock
@@ -123,29 +124,48 @@ def _acquire(path: Path, *, hardlink: bool, patience_s: float | None = None) -> 
     patience_s = PATIENCE_S if patience_s is None else patience_s
     if hardlink:
         return hardlinklock.acquire(path, patience_s=patience_s)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # "a+" makes the file when it is missing and never empties it: another process may have just written its id.
-    file = path.open("a+")
+    try:
+        file = _File(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _File(path)
     deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                file.seek(0)
-                holder = file.read(64).strip() or "unknown"
-                file.close()
-                raise ConflictError(
-                    f"{path} is held by another process (pid {holder}) for more than {patience_s:g} s",
-                    hint="wait until that `ever` or `dvc` command has ended; a lock of a dead process holds nobody up",
-                ) from error
-            time.sleep(_POLL_S)
-    file.seek(0)
-    file.truncate()
+    while not file.lock():
+        if time.monotonic() > deadline:
+            holder = file.read() or "unknown"
+            file.close()
+            raise ConflictError(
+                f"{path} is held by another process (pid {holder}) for more than {patience_s:g} s",
+                hint="wait until that `ever` or `dvc` command has ended; a lock of a dead process holds nobody up",
+            )
+        time.sleep(_POLL_S)
     file.write(f" {os.getpid()}\n")
-    file.flush()
     return file
+
+
+class _File:
+    """A file to lock by `flock`; taken and given back around each command of a stage, so without Python's own files."""
+
+    def __init__(self, path: Path) -> None:
+        # Made when it is missing, and not emptied: another process may have just written its id.
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def lock(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def read(self) -> str:
+        return os.pread(self._descriptor, 64, 0).decode("utf-8", "replace").strip()
+
+    def write(self, text: str) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 @contextmanager
@@ -156,7 +176,7 @@ def edited_claims(folder: Path, *, hardlink: bool) -> Iterator[dict[str, Any]]:
     try:
         table = read_claims(path)
         yield table
-        durable.write_atomically(path, json.dumps(table).encode(), flush=False)
+        durable.write_atomically(path, msgspec.json.encode(table), flush=False)
     finally:
         guard.close()
 
@@ -168,7 +188,7 @@ def read_claims(path: Path) -> dict[str, Any]:
         ConflictError: It is damaged.
     """
     try:
-        table = json.loads(path.read_bytes() or b"{}")
+        table = msgspec.json.decode(path.read_bytes() or b"{}")
         reads: dict[str, list[dict[str, Any]]] = table.get("read", {})
         writes: dict[str, dict[str, Any]] = table.get("write", {})
         # Most of them are of one process.

@@ -33,6 +33,9 @@ _CONSTANTS = {
 _INDICATORS = frozenset("-?:,[]{}#&*!|>'\"%@`")
 # Written as they are, or in quotes; a longer text with spaces would be folded.
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*(?: [A-Za-z0-9_./-]+)*")
+# Words of a shell: of what is at their end or after a space only `:` and `#` mean something, and with a space in it
+# no text is a number or a constant.
+_SENTENCE = re.compile(r"[A-Za-z_/][!-~]*(?: [!-~]+)+")
 _MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _QUOTED = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _WIDTH = 70
@@ -95,20 +98,27 @@ def _written(value: Any, before: str) -> str:
     """A scalar as it is written after a text, or an empty list or mapping."""
     kind = type(value)
     if kind is str:
-        is_short = len(before) + len(value) < _WIDTH
-        if (is_short or " " not in value) and len(value) < 10 * _WIDTH:
-            if (_BARE.fullmatch(value) or _MD5.fullmatch(value)) and _is_text(value):
-                return str(value)
-            if _QUOTED.fullmatch(value) and is_short:
-                return f"'{value}'"
-    elif kind is bool:
+        return _written_text(value, before)
+    if kind is bool:
         return "true" if value else "false"
-    elif kind is int:
+    if kind is int:
         return str(value)
-    elif kind is float and _FLOAT.fullmatch(repr(value)):
+    if kind is float and _FLOAT.fullmatch(repr(value)):
         return repr(value)
-    elif kind in (dict, list) and not value:
+    if kind in (dict, list) and not value:
         return "{}" if kind is dict else "[]"
+    raise _UndecidedError
+
+
+def _written_text(value: str, before: str) -> str:
+    is_short = len(before) + len(value) < _WIDTH
+    if (is_short or " " not in value) and len(value) < 10 * _WIDTH:
+        if (_BARE.fullmatch(value) or _MD5.fullmatch(value)) and _is_text(value):
+            return value
+        if is_short and (_QUOTED.fullmatch(value) or value in _CONSTANTS):
+            return f"'{value}'"
+        if is_short and _SENTENCE.fullmatch(value) and not (": " in value or " #" in value or value[-1] == ":"):
+            return value
     raise _UndecidedError
 
 
