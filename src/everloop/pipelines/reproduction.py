@@ -20,7 +20,8 @@ from pathlib import Path
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines import graph, lockfile
 from everloop.pipelines.certificate import Certificate, Side, changed_inputs, check_outputs, worst
-from everloop.pipelines.repro import Listener, repro
+from everloop.pipelines.repro import repro
+from everloop.pipelines.stagework import Listener
 from everloop.pipelines.tree import FolderTree, Tree, commit_trees
 from everloop.pipelines.values import LockedStage, Stage
 from everloop.version import __version__
@@ -60,7 +61,6 @@ def reproduce(
         started_at, started = datetime.now(UTC), time.perf_counter()
         repro(scratch, force=True, on_event=on_event)
         seconds = time.perf_counter() - started
-        locks.forget()
         made = {stage.address: locked for stage in stages if (locked := locks.of(stage)) is not None}
         sides = _side(workspace, trees.at(wanted, revision), expected), _side(scratch, FolderTree(scratch), made)
         checks = check_outputs(stages, *sides, tolerance)
