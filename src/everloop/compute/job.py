@@ -13,6 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from everloop.compute.environmentspec import EnvironmentSpec
+
 TAIL_LINES = 20
 _READ_BYTES = 1 << 16
 
@@ -46,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             far as they are data under version.
         outputs: The paths, relative to the root, that the scripts must have made on this machine at the end.
         resources: What it asks for.
+        python: The Python environment in which the scripts run, built where they run; None is that of the machine.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str] = {}
     outputs: tuple[str, ...] = ()
     resources: Resources = Resources()
+    python: EnvironmentSpec | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

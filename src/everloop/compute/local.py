@@ -13,12 +13,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 from everloop.compute import launcher
+from everloop.compute.environmentspec import EnvironmentSpec
 from everloop.compute.job import Ended, Job, Output, environment_of
 from everloop.errors import FailedError, InvalidError
 
@@ -49,6 +50,8 @@ class LocalExecutor:
         self.prepare()
         assert self._launcher is not None
         environment = environment_of(job, os.environ)
+        if job.python is not None:
+            environment |= _python(job.python, environment, output)
         for script in job.scripts:
             if not script.strip():
                 continue
@@ -65,6 +68,14 @@ class LocalExecutor:
             if self._launcher is not None:
                 self._launcher.close()
                 self._launcher = None
+
+
+def _python(spec: EnvironmentSpec, around: Mapping[str, str], output: Output) -> dict[str, str]:
+    """The variables of a Python environment, which is built when it is not there; the output says so."""
+    from everloop.compute import environments
+
+    found = environments.prepare(spec, on_progress=lambda text: output.append(f"everloop: {text}\n".encode()))
+    return environments.variables(found, around)
 
 
 def _watched(command: _Command, output: Output, should_stop: Callable[[], bool]) -> int | None:

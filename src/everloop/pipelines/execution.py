@@ -81,7 +81,8 @@ class Execution:
 
         Raises:
             ConflictError: Git tracks an output, or somebody else uses one.
-            InvalidError: What it asks of a machine is malformed.
+            InvalidError: What it asks of a machine, or its Python environment, is malformed.
+            NotFoundError: A file of its Python environment is not there.
         """
         self._listener(Event(kind=EventKind.STARTED, stage=stage.address, text="; ".join(reasons)))
         self._refuse_tracked_outs(stage)
@@ -118,7 +119,7 @@ class Execution:
 
     def _job(self, stage: Stage, inputs: LockedStage) -> Job:
         from everloop.compute.job import Job
-        from everloop.pipelines import resources
+        from everloop.pipelines import resources, stageenvironment
 
         root = self._workspace.root
         return Job(
@@ -130,6 +131,7 @@ class Execution:
             inputs={dep.path: inputs.deps[dep.written].md5 for dep in stage.deps},
             outputs=tuple(out.path for out in stage.outs),
             resources=resources.of(stage),
+            python=stageenvironment.spec_of(self._workspace, stage),
         )
 
     def _output(self, stage: Stage) -> Output:

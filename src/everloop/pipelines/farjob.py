@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from everloop.compute.job import Ended, Job, Output, Resources
+from everloop.compute.environmentspec import EnvironmentSpec
+from everloop.compute.job import Ended, Job, Output
 from everloop.compute.local import LocalExecutor
 from everloop.compute.ray import Work
 from everloop.config import Settings
@@ -45,6 +46,7 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Content]
     outputs: tuple[str, ...]
     remote: dict[str, str]
+    python: EnvironmentSpec | None = None
 
 
 class _Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,7 @@ class FarJobs:
             inputs=inputs,
             outputs=job.outputs,
             remote=remote.options,
+            python=_moved(job.python, lambda lock: Path(lock).relative_to(self._root)),
         )
         with self._bundling:
             if self._bundles is None:
@@ -168,7 +171,7 @@ def _run(workspace: Workspace, sent: _Sent, emit: Callable[[bytes], None], shoul
         root=workspace.root,
         folder=sent.folder,
         environment={**sent.environment, "DVC_ROOT": str(workspace.root)},
-        resources=Resources(),
+        python=_moved(sent.python, workspace.root.joinpath),
     )
     executor = LocalExecutor()
     output = Output(workspace.root.parent / "output.log", lambda line: emit(f"{line}\n".encode()))
@@ -220,6 +223,13 @@ def _remove_left(jobs: Path) -> None:
             # It is at work, or has only just begun.
             continue
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _moved(spec: EnvironmentSpec | None, place: Callable[[str], Path]) -> EnvironmentSpec | None:
+    """A Python environment with its lock at another place."""
+    if spec is None or spec.lock is None:
+        return spec
+    return msgspec.structs.replace(spec, lock=str(place(spec.lock)))
 
 
 def _outs(contents: dict[str, Any]) -> list[Out]:

@@ -20,8 +20,8 @@ from pathlib import Path
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines import graph, lockfile
 from everloop.pipelines.certificate import Certificate, Side, changed_inputs, check_outputs, worst
+from everloop.pipelines.execution import Listener
 from everloop.pipelines.repro import repro
-from everloop.pipelines.stagework import Listener
 from everloop.pipelines.tree import FolderTree, Tree, commit_trees
 from everloop.pipelines.values import LockedStage, Stage
 from everloop.version import __version__

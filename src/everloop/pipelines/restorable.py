@@ -6,13 +6,11 @@ Only looks. Leaves restoring to `repro.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from everloop.errors import NotFoundError
-from everloop.pipelines import changes, lockfile
+from everloop.pipelines import changes, runs
 from everloop.pipelines.values import LockedStage, Stage
-from everloop.workspace import Change, Workspace, runcache, yamlfile
-from everloop.workspace.dvcfile import read_content
+from everloop.workspace import Change, Workspace
 
 
 def from_cache(workspace: Workspace, stage: Stage, locked: LockedStage, outs: Mapping[str, Change]) -> bool:
@@ -31,9 +29,7 @@ def from_cache(workspace: Workspace, stage: Stage, locked: LockedStage, outs: Ma
 
 def from_run_cache(workspace: Workspace, stage: Stage) -> bool:
     """Whether the run cache remembers a run of the same command, dependencies and parameters, whole in the cache."""
-    if not stage.deps and not stage.params:
-        return False
-    if not stage.outs or stage.is_always_changed or any(out.is_persistent for out in stage.outs):
+    if not runs.is_reusable(stage):
         return False
     deps = {dep.written: workspace.measure(dep.path) for dep in stage.deps}
     present = {written: content for written, content in deps.items() if content is not None}
@@ -43,21 +39,5 @@ def from_run_cache(workspace: Workspace, stage: Stage) -> bool:
         values = {item.written: changes.current_params(workspace, item) for item in stage.params}
     except NotFoundError:
         return False
-    entry = lockfile.entry_of(LockedStage(command=stage.command, deps=present, params=values))
-    entry["outs"] = [{"path": path} for path in sorted(out.written for out in stage.outs)]
-    # All runs of this key lie beside each other.
-    folder = (workspace.cache.root / runcache.place_of(entry)).parent
-    remembered = sorted(folder.iterdir(), key=_age, reverse=True) if folder.is_dir() else []
-    return bool(remembered) and _is_whole(workspace, remembered[0])
-
-
-def _age(path: Path) -> float:
-    return path.stat().st_mtime
-
-
-def _is_whole(workspace: Workspace, run: Path) -> bool:
-    for item in (yamlfile.load_plain(run) or {}).get("outs") or ():
-        content = read_content(item, str(run))
-        if content is None or workspace.cache.missing(content.md5):
-            return False
-    return True
+    found = runs.find(workspace, stage, LockedStage(command=stage.command, deps=present, params=values))
+    return found is not None and not any(workspace.cache.missing(content.md5) for content in found.outs.values())

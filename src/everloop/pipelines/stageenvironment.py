@@ -57,8 +57,7 @@ def environment_of(workspace: Workspace, stage: Stage, on_progress: Progress | N
 
 
 def _own(stage: Stage) -> Any:
-    meta = getattr(stage, "meta", None)
-    ours = meta.get("everloop") if isinstance(meta, dict) else None
+    ours = stage.meta.get("everloop") if isinstance(stage.meta, dict) else None
     return ours.get(_KEY) if isinstance(ours, dict) else None
 
 
