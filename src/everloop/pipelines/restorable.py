@@ -16,24 +16,22 @@ from everloop.workspace.dvcfile import read_content
 
 
 def from_cache(workspace: Workspace, stage: Stage, locked: LockedStage, outs: Mapping[str, Change]) -> bool:
-    """Whether all outputs that differ are only missing, and whole in the cache."""
+    """Whether the outputs of the last run that are missing or were changed since are all whole in the cache."""
+    if not (stage.is_frozen or _makes_the_same(stage)):
+        return False
     for out in stage.outs:
-        change = outs.get(out.path)
-        if change is None or change is Change.NOT_IN_CACHE:
-            continue
         content = locked.outs.get(out.written)
-        if change is not Change.DELETED or not out.is_cached or content is None:
+        if content is None:
             return False
-        if workspace.cache.missing(content.md5):
+        is_wrong = out.path in outs and outs[out.path] is not Change.NOT_IN_CACHE
+        if is_wrong and workspace.cache.missing(content.md5):
             return False
     return True
 
 
 def from_run_cache(workspace: Workspace, stage: Stage) -> bool:
     """Whether the run cache remembers a run of the same command, dependencies and parameters, whole in the cache."""
-    if not stage.deps and not stage.params:
-        return False
-    if not stage.outs or stage.is_always_changed or any(out.is_persistent for out in stage.outs):
+    if not _makes_the_same(stage):
         return False
     deps = {dep.written: workspace.measure(dep.path) for dep in stage.deps}
     present = {written: content for written, content in deps.items() if content is not None}
@@ -49,6 +47,12 @@ def from_run_cache(workspace: Workspace, stage: Stage) -> bool:
     folder = (workspace.cache.root / runcache.place_of(entry)).parent
     remembered = sorted(folder.iterdir(), key=_age, reverse=True) if folder.is_dir() else []
     return bool(remembered) and _is_whole(workspace, remembered[0])
+
+
+def _makes_the_same(stage: Stage) -> bool:
+    """Whether the stage always makes the same out of the same, as far as DVC trusts it."""
+    has_all = bool((stage.deps or stage.params) and stage.outs)
+    return has_all and not stage.runs_every_time and not any(out.is_persistent for out in stage.outs)
 
 
 def _age(path: Path) -> float:
