@@ -74,6 +74,7 @@ def test_params_are_told_with_both_values(project: Workspace) -> None:
     ]
     assert (prepare.causes[0].key, prepare.causes[0].before, prepare.causes[0].after) == ("lr", 0.1, 0.2)
     assert texts(train) == ["prepare, which it depends on, would change"]
+    (project.root / "other.json").write_text('{"a": {"b": [2]}}')
     assert agrees_with_a_dry_run(project)
 
 
@@ -108,14 +109,15 @@ def test_both_commands_are_shown(project: Workspace) -> None:
     assert (answer.verdict, texts(answer)) == (Verdict.WOULD_RUN, [text])
 
 
-def test_a_changed_output_makes_the_stage_run(project: Workspace) -> None:
+def test_a_changed_output_is_put_back_while_the_cache_has_it(project: Workspace) -> None:
     (project.root / "model/extra").write_text("1")
     (answer,) = why(project)
-    assert (answer.verdict, texts(answer)) == (
-        Verdict.WOULD_RUN,
-        ["output model changed: 1 file added (extra)"],
-    )
-    assert agrees_with_a_dry_run(project)
+    assert (answer.verdict, texts(answer)) == (Verdict.WOULD_RESTORE, ["output model changed: 1 file added (extra)"])
+    for file in (project.cache.root / "files").rglob("*"):
+        if file.is_file() and not file.name.endswith(".dir"):
+            file.unlink()
+    verdicts = {each.stage: each.verdict for each in why(Workspace.open(project.root))}
+    assert verdicts["train"] is Verdict.WOULD_RUN
 
 
 def test_what_is_only_missing_is_restored_and_nothing_behind_it_runs(project: Workspace) -> None:
@@ -133,6 +135,8 @@ def test_a_frozen_stage_does_not_run(project: Workspace) -> None:
     (answer,) = why(project)
     assert (answer.stage, answer.verdict) == ("prepare", Verdict.FROZEN)
     assert agrees_with_a_dry_run(project)
+    (project.root / "ready").unlink()
+    assert why(project, ["prepare"])[0].verdict is Verdict.WOULD_RESTORE
 
 
 def test_a_run_that_nobody_remembers_is_not_restored(project: Workspace) -> None:

@@ -55,14 +55,15 @@ def reproduce(
         stages = whole.stages
         if not stages:
             raise InvalidError(f"{revision} has no stages, so there is nothing to run again")
-        locks = lockfile.Locks(root)
-        expected = {stage.address: locked for stage in stages if (locked := locks.of(stage)) is not None}
+        expected = _locked(root, stages)
         _bring_data(workspace, scratch, revision, _read_by(whole.nodes.values(), expected))
         started_at, started = datetime.now(UTC), time.perf_counter()
         repro(scratch, force=True, on_event=on_event)
         seconds = time.perf_counter() - started
-        made = {stage.address: locked for stage in stages if (locked := locks.of(stage)) is not None}
-        sides = _side(workspace, trees.at(wanted, revision), expected), _side(scratch, FolderTree(scratch), made)
+        sides = (
+            _side(workspace, trees.at(wanted, revision), expected),
+            _side(scratch, FolderTree(scratch), _locked(root, stages)),
+        )
         checks = check_outputs(stages, *sides, tolerance)
         return Certificate(
             revision=revision,
@@ -102,6 +103,12 @@ def _own_workspace(root: Path) -> Workspace:
     text = f'[cache]\n    dir = {root / ".dvc/cache"}\n    type = "reflink,copy"\n'
     write_atomically(root / ".dvc/config.local", text.encode())
     return Workspace(root)
+
+
+def _locked(root: Path, stages: Iterable[Stage]) -> dict[str, LockedStage]:
+    """What the lock files say of stages now."""
+    locks = lockfile.Locks(root)
+    return {stage.address: locked for stage in stages if (locked := locks.of(stage)) is not None}
 
 
 def _read_by(nodes: Iterable[Stage | DvcFile], locked: dict[str, LockedStage]) -> list[Out]:

@@ -14,15 +14,15 @@ from everloop.workspace import Change, Workspace
 
 
 def from_cache(workspace: Workspace, stage: Stage, locked: LockedStage, outs: Mapping[str, Change]) -> bool:
-    """Whether all outputs that differ are only missing, and whole in the cache."""
+    """Whether the outputs of the last run that are missing or were changed since are all whole in the cache."""
+    if not (stage.is_frozen or runs.is_reusable(stage)):
+        return False
     for out in stage.outs:
-        change = outs.get(out.path)
-        if change is None or change is Change.NOT_IN_CACHE:
-            continue
         content = locked.outs.get(out.written)
-        if change is not Change.DELETED or not out.is_cached or content is None:
+        if content is None:
             return False
-        if workspace.cache.missing(content.md5):
+        is_wrong = out.path in outs and outs[out.path] is not Change.NOT_IN_CACHE
+        if is_wrong and workspace.cache.missing(content.md5):
             return False
     return True
 

@@ -141,12 +141,14 @@ class _Walk:
 def _verdict(
     workspace: Workspace, stage: Stage, locked: LockedStage | None, difference: Difference, inputs: list[Cause]
 ) -> Verdict:
-    if stage.is_frozen and (inputs or difference.outs):
-        return Verdict.FROZEN
     if not inputs and not difference.outs:
         return Verdict.UP_TO_DATE
-    if not inputs and locked is not None and from_cache(workspace, stage, locked, difference.outs):
+    # What a frozen stage reads does not matter.
+    is_same = stage.is_frozen or not inputs
+    if is_same and difference.outs and locked is not None and from_cache(workspace, stage, locked, difference.outs):
         return Verdict.WOULD_RESTORE
+    if stage.is_frozen:
+        return Verdict.FROZEN
     waits = any(cause.kind in ("upstream", "always") for cause in inputs)
     if not waits and from_run_cache(workspace, stage):
         return Verdict.WOULD_RESTORE_RUN
