@@ -104,6 +104,34 @@ def plots_diff(revisions: tuple[str, ...], targets: tuple[str, ...], experiment:
     hint("ever metrics diff, ever params diff")
 
 
+class _Unsetting(ManyWords):
+    lists = ("--unset",)
+
+
+@plots.command("modify", cls=_Unsetting)
+@click.argument("target")
+@_look_options
+@click.option("--unset", multiple=True, metavar="OPTION", help="Take these options away.")
+@as_json_option
+def plots_modify(target: str, unset: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Change in dvc.yaml how TARGET, which a stage makes, is drawn; comments stay.
+
+    \b
+    Example:
+      ever plots modify loss.csv -x step --title Loss
+      ever plots modify loss.csv --unset title
+    """
+    workspace = Workspace.open()
+    said = {name: value for name, value in options.items() if value is not None}
+    taken = [name.replace("-", "_") for name in unset]
+    stage = pipelines.modify_plot(workspace, workspace.relative(Path(target).absolute()), said, taken)
+    if as_json:
+        print_json({"stage": stage, "set": said, "unset": taken})
+        return
+    click.echo(f"changed how {stage} draws {target}")
+    hint(f"ever plots show {target}")
+
+
 @plots.command("templates")
 @click.argument("template", required=False)
 @as_json_option

@@ -16,7 +16,7 @@ def absolute(targets: Iterable[str]) -> list[str]:
 class ManyWords(click.Command):
     """A command of which some options take all words up to the next option: `--targets a b` is both."""
 
-    lists = ("--targets", "--remote-config", "--fs-config")
+    lists: tuple[str, ...] = ("--targets", "--remote-config", "--fs-config")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Turn `--targets a b` into `--targets a --targets b`, which click understands."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         plots_shape,
         write_plots,
     )
+    from everloop.pipelines.plotting.modify import modify_plot
     from everloop.pipelines.plotting.show import diff_plots, show_plots
     from everloop.pipelines.plotting.values import Plot, PlotProblem, Plots
     from everloop.pipelines.readings import Problem, Reading, Readings
@@ -58,6 +59,7 @@ __all__ = [
     "flat_measures",
     "load_metrics",
     "load_params",
+    "modify_plot",
     "parse_assignments",
     "plot_specification",
     "plot_template",
@@ -101,6 +103,7 @@ _HOMES = {
     "plot_specification": "plotting.drawing",
     "plot_templates": "plotting.drawing",
     "plot_template": "plotting.drawing",
+    "modify_plot": "plotting.modify",
     "PlotRequest": "plotting.definitions",
 }
 
