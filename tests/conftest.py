@@ -43,7 +43,16 @@ hypothesis.settings.load_profile("everloop")
 
 DVC = Path(__file__).parent / "peers/.venv/bin/dvc"
 # The units that take longest, first the longest.
-LONG = ("tests/demo",)
+LONG = (
+    "tests/demo",
+    "tests/workspace/test_kill_anytime.py",
+    "tests/examples/test_flights.py",
+    "tests/workspace/test_sources_peer.py",
+    "tests/workspace/test_toremote_peer.py",
+    "tests/workspace/test_underfire.py",
+    "tests/workspace/test_diff_peer.py",
+    "tests/workspace/test_transfers_peer.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

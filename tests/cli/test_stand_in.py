@@ -13,7 +13,7 @@ import pytest
 
 from everloop.version import DVC_VERSION, __version__
 from everloop.workspace import Workspace
-from tests.workspace.dvcpeer import DVC, commit, dvc, environment, needs_dvc, write
+from tests.workspace.dvcpeer import DVC, called, commit, dvc, environment, needs_dvc, write
 
 EVER = Path(sys.executable).with_name("ever")
 
@@ -44,6 +44,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(tool: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     # So wide that DVC folds no line, however long the paths here are.
     home = environment(folder.parent / "home") | {"COLUMNS": "1000"}
+    if tool == DVC:
+        return called(folder, *words, env=home)
     return subprocess.run([str(tool), *words], cwd=folder, env=home, capture_output=True, text=True, check=False)
 
 

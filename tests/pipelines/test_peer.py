@@ -14,8 +14,7 @@ import pytest
 from everloop import pipelines
 from everloop.errors import FailedError
 from everloop.workspace import Workspace
-
-DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
+from tests.workspace.dvcpeer import DVC, called
 
 pytestmark = pytest.mark.peer
 
@@ -51,14 +50,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def dvc(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [str(DVC), *words],
-        cwd=folder,
-        env=environment(folder.parent / "home"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = called(folder, *words, env=environment(folder.parent / "home"))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

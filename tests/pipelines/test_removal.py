@@ -9,7 +9,8 @@ from everloop import pipelines
 from everloop.errors import NotFoundError
 from everloop.pipelines.removal import remove_stage
 from everloop.workspace import Workspace
-from tests.pipelines.test_peer import DVC, environment
+from tests.pipelines.test_peer import environment
+from tests.workspace.dvcpeer import called
 
 PIPELINE = """\
 # how it is made
@@ -68,7 +69,7 @@ def test_dvc_removes_the_same(project: Workspace, tmp_path: Path) -> None:
     twin = tmp_path / "twin"
     subprocess.run(["cp", "-a", str(project.root), str(twin)], check=True)
     home = environment(tmp_path / "home")
-    subprocess.run([str(DVC), "remove", "fit"], cwd=twin, env=home, check=True, capture_output=True)
+    assert called(twin, "remove", "fit", env=home).returncode == 0
     remove_stage(project, "fit")
     for name in ("dvc.yaml", "dvc.lock", ".gitignore"):
         assert (project.root / name).read_text() == (twin / name).read_text(), name

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +40,49 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+class Server:
+    """The real tool, loaded once: see `tests/dvcserver.py`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [str(DVC.with_name("python")), str(Path(__file__).parents[1] / "dvcserver.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        atexit.register(self._end)
+
+    def call(self, folder: Path, words: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        asked = {"words": words, "folder": os.fspath(folder), "env": env}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            code, out, errors = json.loads(self._process.stdout.readline())
+        return subprocess.CompletedProcess([str(DVC), *words], code, out, errors)
+
+    def _end(self) -> None:
+        self._process.communicate()
+
+
+@cache
+def server() -> Server:
+    """One for all tests of this process."""
+    return Server()
+
+
+def called(folder: Path, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the real tool, whatever comes of it; with the environment of this process if none is given."""
+    return server().call(folder, words, dict(os.environ) if env is None else env)
+
+
 def dvc(folder: Path, *words: str) -> str:
     """Run the real tool."""
-    return run(folder, str(DVC), *words)
+    done = called(folder, *words, env=environment(folder.parent / "home"))
+    assert done.returncode == 0, f"dvc {words}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def dvc_json(folder: Path, *words: str) -> Any:

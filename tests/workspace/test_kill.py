@@ -20,9 +20,9 @@ import pytest
 from everloop.workspace import Workspace
 from everloop.workspace.gc import Scope
 from everloop.workspace.inventory import objects
+from tests.workspace.dvcpeer import called
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "6"))
-DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
 MINE = {"same": "same", "x": "mine", "sub/new": "mine too"}
 TRAITS = {"to-file": "x", "to-folder": "deep", "deep/up": "../same"}
 FOREVER = 10**9
@@ -283,8 +283,6 @@ def test_dvc_reads_what_a_killed_verb_left(workspace: Workspace, tmp_path: Path,
     shutil.copytree(pristine, workspace.root, symlinks=True)
     link(workspace.root, verb)
     victims.kill(verb, calls * 3 // 4, workspace.root)
-    said = subprocess.run(
-        [str(DVC), "status", "--json"], cwd=workspace.root, capture_output=True, text=True, check=False
-    )
+    said = called(workspace.root, "status", "--json")
     assert said.returncode == 0, said.stderr
     json.loads(said.stdout)

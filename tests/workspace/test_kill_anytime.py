@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from everloop.workspace import Workspace, hashing
-from tests.workspace.dvcpeer import DVC, needs_dvc
+from tests.workspace.dvcpeer import called, needs_dvc
 
 ROUNDS = int(os.environ.get("KILL_ANYTIME_ROUNDS", "2"))
 # Enough for several processes.
@@ -128,9 +128,7 @@ def test_command_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path, comm
         assert not keeps_data or scene.held() == scene.data
         for store in (scene.root / ".dvc/cache", scene.remote):
             check_store(store)
-        said = subprocess.run(
-            [str(DVC), "status", "--json"], cwd=scene.root, capture_output=True, text=True, check=False
-        )
+        said = called(scene.root, "status", "--json")
         assert said.returncode == 0, said.stderr
         json.loads(said.stdout)
         if command.startswith("move") and not (scene.root / "data.dvc").exists():

@@ -15,8 +15,7 @@ from everloop.pipelines.commit import commit
 from everloop.workspace import Workspace, checkignore
 from everloop.workspace.gc import Scope
 from everloop.workspace.inventory import objects
-
-DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
+from tests.workspace.dvcpeer import called
 
 pytestmark = pytest.mark.peer
 
@@ -24,9 +23,7 @@ IDENTITY = {f"GIT_{role}_{key}": "a@b" for role in ("AUTHOR", "COMMITTER") for k
 
 
 def dvc(folder: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [str(DVC), *words], cwd=folder, env=os.environ | IDENTITY, capture_output=True, text=True, check=False
-    )
+    done = called(folder, *words, env=os.environ | IDENTITY)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,7 @@ from everloop.workspace import Workspace, remotes
 from everloop.workspace.configuration import Configuration, Level
 from tests.fileservers import file_server
 from tests.s3 import S3Server
-
-DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
+from tests.workspace.dvcpeer import called
 
 pytestmark = pytest.mark.peer
 FILES = {"data/a": "1", "data/sub/ü b": "2", "data/sub/c": "3", "one.txt": "4"}
@@ -26,7 +24,7 @@ def dvc(folder: Path, *words: str) -> str:
     (Path(os.environ["DVC_GLOBAL_CONFIG_DIR"]) / "config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n"
     )
-    done = subprocess.run([str(DVC), *words], cwd=folder, capture_output=True, text=True, check=False)
+    done = called(folder, *words)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 

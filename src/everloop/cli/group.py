@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ cli.params += global_options()
 
 def _shown() -> AbstractContextManager[None]:
     """How far long work is, where a person sees it."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return nullcontext()
     from everloop.cli.progressline import ProgressLine
     from everloop.progress import listening
