@@ -75,6 +75,7 @@ class Schedule:
         self._messages: SimpleQueue[_Message] = SimpleQueue()
         self._stopping = threading.Event()
         self._was_stopped = False
+        self._is_interrupted = False
         self._failures: list[tuple[str, Exception]] = []
         self._reports: list[StageReport] = []
 
@@ -106,7 +107,8 @@ class Schedule:
 
     @property
     def _is_ending(self) -> bool:
-        return self._stopping.is_set() or bool(self._failures and self._options.on_error is OnError.FAIL)
+        has_failed = bool(self._failures) and self._options.on_error is OnError.FAIL
+        return has_failed or self._is_interrupted or self._stopping.is_set()
 
     def _begin_ready(self) -> None:
         while self._ready and len(self._running) < self._options.jobs and not self._is_ending:
@@ -254,7 +256,8 @@ class Schedule:
         self._stopping.set()
 
     def _wake(self) -> None:
-        # Safe to call from a signal's handler, in contrast to most of what could be done there.
+        # Both are safe in a signal's handler, in contrast to most of what could be done there.
+        self._is_interrupted = True
         self._messages.put(None)
 
     def _end(self) -> None:
