@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "capture", "gateway", "workspace", "remotes", "demo")
+NAMES = ("startup", "capture", "gateway", "workspace", "remotes", "experiments", "demo")
 
 
 def main() -> int:
