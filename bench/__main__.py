@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "capture", "gateway", "live", "workspace", "remotes", "demo")
+NAMES = ("startup", "capture", "gateway", "live", "workspace", "remotes", "pipelines", "experiments", "demo")
 
 
 def main() -> int:

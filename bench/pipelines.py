@@ -1,6 +1,6 @@
-"""Pipelines and experiments beside the real DVC and beside the machine's floor.
+"""Pipelines beside the real DVC and beside the machine's floor.
 
-    python bench/pipelines.py [--pairs 5] [--only chain independent family measures experiments] [--stages 20 200 2000]
+    python bench/pipelines.py [--pairs 5] [--only chain independent family measures] [--stages 20 200 2000]
 
 Each line is a pair of commands on equal workspaces of one filesystem, run right after each other, the first of the two
 changing from pair to pair. Ratios are medians of the pairs' ratios: above 1 is faster than DVC. The floor is a bare
@@ -159,49 +159,13 @@ def measures(folder: Path, times: int) -> Iterator[Pair]:
     yield pairs("metrics show", both, ["metrics", "show"], ("start", start), times=times)
 
 
-def experiments(folder: Path, sizes: list[int], times: int) -> Iterator[Pair]:
-    both = sides(folder / "runs", measured)
-    for side in both:
-        side.run("repro", "-q")
-        side.commit()
-    shell = script("cp params.json metrics.json")
-    yield pairs("exp run", both, ["exp", "run"], ("shell", shell), times=times, before=change)
-    yield pairs("exp run --temp", both, ["exp", "run", "--temp"], ("shell", shell), times=times, before=change)
-    grid = ["exp", "run", "--queue", "-S", "lr=" + ",".join(f"0.{number}" for number in range(1, 21))]
-    for side in both:
-        side.root.joinpath("dvc.yaml").write_text(MEASURED.replace("[params.json: ]", "[lr]"))
-        side.run("repro", "-q")
-        side.commit()
-    yield pairs("exp run --queue, 20 of a grid", both, grid, ("start", start), times=1)
-    yield pairs("exp run --run-all, 20 queued", both, ["exp", "run", "--run-all"], ("shell", shell), times=1)
-    yield from shows(folder, sizes, times)
-
-
-def shows(folder: Path, sizes: list[int], times: int) -> Iterator[Pair]:
-    for count in sizes:
-        both = sides(folder / f"show-{count}", measured)
-        for side in both:
-            side.run("repro", "-q")
-            side.commit()
-        # One tool makes them, for both: they are commits and refs.
-        for number in range(count):
-            change(both[0])
-            both[0].run("exp", "save", "-n", f"e{number}", "-f")
-        script("git fetch -q ../mine 'refs/exps/*:refs/exps/*'")(both[1])
-        head = both[0].root
-        script(f"git fetch -q {head} HEAD && git reset -q --hard FETCH_HEAD")(both[1])
-        yield pairs(
-            f"exp show --csv, {count} experiments", both, ["exp", "show", "--csv"], ("start", start), times=times
-        )
-
-
 def show_slopes(lines: list[Pair]) -> None:
     """What one more of a kind costs, between the sizes."""
     groups: dict[str, list[tuple[int, Pair]]] = {}
     for line in lines:
         words = line.work.split(" ")
         numbers = [word for word in words if word.isdigit()]
-        if numbers and ("family" in words or "experiments" in words):
+        if numbers and "family" in words:
             groups.setdefault(line.work.replace(numbers[-1], "N"), []).append((int(numbers[-1]), line))
     for work, found in groups.items():
         for (less, before), (more, after) in itertools.pairwise(sorted(found, key=lambda each: each[0])):
@@ -215,11 +179,10 @@ def show_slopes(lines: list[Pair]) -> None:
 
 
 def main() -> None:
-    kinds = ["chain", "independent", "family", "measures", "experiments"]
+    kinds = ["chain", "independent", "family", "measures"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--stages", type=int, nargs="+", default=[20, 200])
-    parser.add_argument("--experiments", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--folder", type=Path, help="on the filesystem to measure; default: a temporary one")
     parser.add_argument("--only", choices=kinds, nargs="+", default=kinds)
     given = parser.parse_args()
@@ -233,7 +196,6 @@ def main() -> None:
                 "independent": lambda: independents(scratch, given.pairs),
                 "family": lambda: families(scratch, given.stages, given.pairs),
                 "measures": lambda: measures(scratch, given.pairs),
-                "experiments": lambda: experiments(scratch, given.experiments, given.pairs),
             }[kind]()
             lines += show(made)
     finally:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from everloop import pipelines
 from everloop.workspace import Workspace
-
-DVC = Path(__file__).parents[1] / "peers/.venv/bin/dvc"
+from tests.workspace.dvcpeer import dvc
 
 pytestmark = pytest.mark.peer
 
@@ -144,26 +141,6 @@ artifacts:
 """,
     },
 }
-
-
-def environment(home: Path) -> dict[str, str]:
-    home.mkdir(exist_ok=True)
-    (home / "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
-    places = dict.fromkeys(("HOME", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"), str(home))
-    return {**os.environ, **places, "DVC_SYSTEM_CONFIG_DIR": "/nowhere", "DVC_NO_ANALYTICS": "1", "SHELL": "/bin/sh"}
-
-
-def dvc(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [str(DVC), *words],
-        cwd=folder,
-        env=environment(folder.parent / "home"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def fill(folder: Path, scene: str) -> Workspace:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from everloop.workspace.git import Git
 
@@ -51,16 +53,58 @@ def write_tree(
         return git.plumb("write-tree", index=index).strip()
 
 
-def with_contents(git: Git, scratch: Path, tree: str, contents: Mapping[str, bytes]) -> str:
-    """A tree with other contents of some files; paths are relative to the folder of `git`."""
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit that is to be made of a tree.
+
+    Attributes:
+        message: Of the commit.
+        contents: What these files shall hold instead; paths are relative to the folder of the repository at hand.
+    """
+
+    message: str
+    contents: dict[str, bytes] = {}
+
+
+def commit_variants(git: Git, scratch: Path, tree: str, parent: str, variants: Sequence[Variant]) -> list[str]:
+    """Make commits of one tree, each with other contents of some files, on no branch; all by one process.
+
+    Args:
+        git: Where.
+        scratch: Where a file may lie meanwhile; made when it is missing.
+        tree: What all have in common.
+        parent: Of all of them.
+        variants: What differs.
+    """
     scratch.mkdir(parents=True, exist_ok=True)
-    index = scratch / f"index-{uuid.uuid4().hex}"
+    marks = scratch / f"marks-{uuid.uuid4().hex}"
+    # Git wants a name for each; what keeps them is up to whoever asked.
+    passing = f"refs/everloop/passing/{uuid.uuid4().hex}"
+    who = git.plumb("var", "GIT_COMMITTER_IDENT", identity=True).strip()
+    place = prefix(git)
+    told = [_told(f"{passing}/{n}", n, who, tree, parent, place, each) for n, each in enumerate(variants, 1)]
     try:
-        git.plumb("read-tree", tree, index=index)
-        _replace(git, index, contents)
-        return git.plumb("write-tree", index=index).strip()
+        git.plumb("fast-import", "--quiet", "--date-format=raw", f"--export-marks={marks}", text="".join(told))
+        lines = (line.split() for line in marks.read_text().splitlines())
+        made = {int(mark.removeprefix(":")): commit for mark, commit in lines}
     finally:
-        index.unlink(missing_ok=True)
+        marks.unlink(missing_ok=True)
+    gone = "".join(f"delete {passing}/{number}\n" for number in made)
+    git.plumb("update-ref", "--stdin", text=gone)
+    return [made[number] for number in range(1, len(variants) + 1)]
+
+
+def _told(ref: str, number: int, who: str, tree: str, parent: str, place: str, variant: Variant) -> str:
+    """A commit as `git fast-import` takes it."""
+    lines = [f"commit {ref}\nmark :{number}\nauthor {who}\ncommitter {who}\n{_data(variant.message)}from {parent}\n"]
+    lines.append(f'M 040000 {tree} ""\n')
+    for path, content in variant.contents.items():
+        quoted = f"{place}{path}".replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        lines.append(f'M 100644 inline "{quoted}"\n{_data(content.decode("utf-8", "surrogateescape"))}')
+    return "".join(lines)
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode('utf-8', 'surrogateescape'))}\n{text}\n"
 
 
 def commit_tree(git: Git, tree: str, parents: Iterable[str], message: str) -> str:

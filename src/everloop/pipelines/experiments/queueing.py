@@ -64,31 +64,31 @@ def put(workspace: Workspace, wish: Wish, *, is_queued: bool = True) -> list[tup
     several = is_grid(overrides)
     _check_copied(workspace, wish.copy_paths)
     queue = Queue(workspace)
-    made = []
+    grid = combinations(overrides)
+    wanted = [f"{wish.name}-{n}" if several and wish.name else wish.name for n in range(1, len(grid) + 1)]
     with workspace.locked():
-        scene = _Scene(workspace)
-        taken = queue.promised()
-        for number, combined in enumerate(combinations(overrides), 1):
-            name = f"{wish.name}-{number}" if several and wish.name else wish.name
-            reserved = saving.reserve(workspace, name, force=wish.force, taken=taken)
-            taken.add(reserved.name)
-            task = Task(
-                id=scene.commit(reserved, combined),
-                name=reserved.name,
-                baseline=reserved.baseline,
-                old=reserved.old,
-                created_at=time.time(),
+        reserved = saving.reserve_all(workspace, wanted, force=wish.force, taken=queue.promised())
+        commits = _commits(workspace, reserved, grid)
+        now = time.time()
+        tasks = [
+            Task(
+                id=commit,
+                name=name.name,
+                baseline=name.baseline,
+                old=name.old,
+                # The order is that of the grid, whatever the clock's steps are.
+                created_at=now + number * 1e-6,
                 targets=wish.targets,
                 message=wish.message,
                 copy_paths=wish.copy_paths,
                 is_queued=is_queued,
                 options=wish.options,
             )
-            made.append((task, combined))
+            for number, (name, commit) in enumerate(zip(reserved, commits, strict=True))
+        ]
         # All of a grid or, when a name or a parameter of it is wrong, nothing.
-        for task, _ in made:
-            queue.put(task)
-    return made
+        queue.put(tasks)
+    return list(zip(tasks, grid, strict=True))
 
 
 def _check_copied(workspace: Workspace, paths: Iterable[str]) -> None:
@@ -97,34 +97,37 @@ def _check_copied(workspace: Workspace, paths: Iterable[str]) -> None:
             raise NotFoundError(f"{path} does not exist, so it cannot be copied", hint="paths are relative to the root")
 
 
-class _Scene:
-    """The files of the workspace as they are now, as Git has them: read once for all experiments of a grid."""
+def _commits(workspace: Workspace, reserved: list[saving.Reserved], grid: list[Overrides]) -> list[str]:
+    """A commit for each experiment: the files as they are now, with its parameters."""
+    whole = graph.load(workspace)
+    git, scratch = workspace.git, workspace.layout.scratch_dir
+    tree = gitsnapshot.write_tree(
+        git,
+        scratch,
+        also=files.of_stages(whole, whole.nodes),
+        forced=files.at_the_top(workspace),
+        contents=_changed_data(workspace),
+    )
+    texts: dict[str, str] = {}
+    variants = []
+    for name, overrides in zip(reserved, grid, strict=True):
+        for path in overrides:
+            texts[path] = texts[path] if path in texts else _text(workspace, path)
+        variants.append(
+            gitsnapshot.Variant(
+                # Two of the same second and name are different ones.
+                message=f"everloop: experiment {name.name} of {name.baseline}\n\n{uuid.uuid4().hex}",
+                contents={path: edited(texts[path], path, edits) for path, edits in overrides.items()},
+            )
+        )
+    return gitsnapshot.commit_variants(git, scratch, tree, reserved[0].baseline, variants)
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        whole = graph.load(workspace)
-        also = files.of_stages(whole, whole.nodes)
-        contents = _changed_data(workspace)
-        forced = files.at_the_top(workspace)
-        self._git, self._scratch = workspace.git, workspace.layout.scratch_dir
-        self._tree = gitsnapshot.write_tree(self._git, self._scratch, also=also, forced=forced, contents=contents)
 
-    def commit(self, reserved: saving.Reserved, overrides: Overrides) -> str:
-        """A commit of the files with other parameters."""
-        tree = self._tree
-        if overrides:
-            contents = {path: self._edited(path, overrides) for path in overrides}
-            tree = gitsnapshot.with_contents(self._git, self._scratch, tree, contents)
-        # Two of the same second and name are different ones.
-        said = f"everloop: experiment {reserved.name} of {reserved.baseline}\n\n{uuid.uuid4().hex}"
-        return gitsnapshot.commit_tree(self._git, tree, [reserved.baseline], said)
-
-    def _edited(self, path: str, overrides: Overrides) -> bytes:
-        try:
-            text = (self._workspace.root / path).read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{path} does not exist, so no parameter can be set in it") from error
-        return edited(text, path, overrides[path])
+def _text(workspace: Workspace, path: str) -> str:
+    try:
+        return (workspace.root / path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path} does not exist, so no parameter can be set in it") from error
 
 
 def _changed_data(workspace: Workspace) -> dict[str, bytes]:

@@ -86,19 +86,31 @@ def reserve(workspace: Workspace, name: str | None, *, force: bool, taken: Itera
         InvalidError: It cannot be one.
         NotFoundError: Nothing was committed yet.
     """
+    (reserved,) = reserve_all(workspace, [name], force=force, taken=taken)
+    return reserved
+
+
+def reserve_all(
+    workspace: Workspace, wanted: Iterable[str | None], *, force: bool, taken: Iterable[str] = ()
+) -> list[Reserved]:
+    """As `reserve`, for several, which get different names."""
     git = workspace.git
     baseline = git.head()
     known = {each.name: each.commit for each in refs.listed(git, [baseline])}
     promised = set(taken)
-    if name is None:
-        return Reserved(name=names.new({*known, *promised}), baseline=baseline)
-    refs.check_name(git, name)
-    if name in promised or (name in known and not force):
-        where = "waits in the queue or runs" if name in promised else f"of {baseline[:7]} exists"
-        raise ConflictError(
-            f"the experiment {name!r} {where} already", hint="choose another name, or replace it with --force"
-        )
-    return Reserved(name=name, baseline=baseline, old=known.get(name, ""))
+    found = []
+    for name in wanted:
+        chosen = names.new({*known, *promised}) if name is None else name
+        if name is not None:
+            refs.check_name(git, name)
+        if chosen in promised or (chosen in known and not force):
+            where = "waits in the queue or runs" if chosen in promised else f"of {baseline[:7]} exists"
+            raise ConflictError(
+                f"the experiment {name!r} {where} already", hint="choose another name, or replace it with --force"
+            )
+        promised.add(chosen)
+        found.append(Reserved(name=chosen, baseline=baseline, old=known.get(chosen, "")))
+    return found
 
 
 def commit(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -108,11 +108,14 @@ class Queue:
         self._workspace = workspace
         self.folder = workspace.layout.scratch_dir / "experiments"
 
-    def put(self, task: Task) -> None:
-        """Take a task in."""
+    def put(self, tasks: Iterable[Task]) -> None:
+        """Take tasks in, the first ones first."""
+        taken = list(tasks)
         self.folder.mkdir(parents=True, exist_ok=True)
-        gitrefs.change(self._workspace.git, [gitrefs.RefChange(name=f"{KEPT}/{task.id}", new=task.id)])
-        write_atomically(self._file(task.id, "task"), msgspec.json.encode(task))
+        changes = [gitrefs.RefChange(name=f"{KEPT}/{task.id}", new=task.id) for task in taken]
+        gitrefs.change(self._workspace.git, changes)
+        for task in taken:
+            write_atomically(self._file(task.id, "task"), msgspec.json.encode(task))
 
     def seen(self) -> list[Seen]:
         """All tasks, the first ones first."""
