@@ -37,7 +37,9 @@ class Settlement:
         # By whether files may get a second name in the cache.
         self._incoming: dict[bool, Incoming] = {}
         self._relinked: dict[str, Content] = {}
+        # Outputs that Git does not know of yet, and folders whose `.gitignore` has changed.
         self._ignored: list[str] = []
+        self._ignoring: list[str] = []
         self._runs: list[LockedStage] = []
         # By address; and those that can be given back when all is settled.
         self._claimed: dict[str, Stage] = {}
@@ -85,7 +87,11 @@ class Settlement:
             self._finished.append(stage)
         self._since = self._since or time.monotonic()
         if ignore:
-            self._ignored += [out.path for out in stage.outs if out.is_cached]
+            kept = [out.path for out in stage.outs if out.is_cached]
+            # The file that keeps them out of Git may lie in a folder that the next stage reads, so it is not put off;
+            # no stage reads the root.
+            self._ignoring += self._ignore([path for path in kept if "/" in path])
+            self._ignored += [path for path in kept if "/" not in path]
         if keep_run:
             self._runs.append(locked)
 
@@ -108,8 +114,9 @@ class Settlement:
         for run in self._runs:
             runs.keep(self._workspace, run)
         self._runs.clear()
-        changed = gitignore.ignore_outs(self._workspace.root, self._ignored, self._workspace.gitignore)
+        changed = [*self._ignoring, *self._ignore(self._ignored)]
         self._ignored.clear()
+        self._ignoring.clear()
         if self._has_records:
             written = self._locks.write()
             stage_in_git(self._workspace, [*written, *(f"{folder}/.gitignore".lstrip("/") for folder in changed)])
@@ -117,6 +124,9 @@ class Settlement:
         self._release()
         self._since = None
         self._took_s = time.monotonic() - started
+
+    def _ignore(self, paths: list[str]) -> list[str]:
+        return gitignore.ignore_outs(self._workspace.root, paths, self._workspace.gitignore) if paths else []
 
     def _take_in(self) -> None:
         self._incoming.clear()
