@@ -41,6 +41,7 @@ soak: setup
 	KILL_ROUNDS=100000 KILL_ANYTIME_ROUNDS=30 .venv/bin/python -m pytest tests/workspace/test_kill.py tests/workspace/test_kill_anytime.py
 	SOAK_PLAYS=10 .venv/bin/python -m pytest tests/demo/test_kill.py
 	KILL_ROUNDS=200 .venv/bin/python -m pytest tests/workspace/test_underfire.py
+	REPRO_KILL_ROUNDS=50 .venv/bin/python -m pytest tests/pipelines/test_kill.py
 
 bench: setup
 	.venv/bin/python -m bench
