@@ -24,6 +24,7 @@ from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.showing import Scope
 from everloop.pipelines.experiments.tasks import MAX_STARTS, Queue, State
 from everloop.workspace import Workspace
+from everloop.workspace.gc import Scope as GcScope
 from tests.pipelines.scenes import git, make, state
 
 # Waits until the file of its experiment's name lies beside the repository, and says there that it ran.
@@ -109,6 +110,24 @@ def test_a_grid_with_one_wrong_name_queues_nothing(scene: Workspace) -> None:
     with pytest.raises(ConflictError):
         queueing.put(scene, Wish(assignments=("lr=1,2,3",), name="g"))
     assert states(scene) == []
+
+
+def test_an_unknown_target_is_told_at_once(scene: Workspace) -> None:
+    with pytest.raises(NotFoundError, match="trainn"):
+        queueing.put(scene, Wish(targets=("trainn",)))
+    assert states(scene) == []
+
+
+def test_data_that_only_a_waiting_experiment_has_are_not_collected(scene: Workspace) -> None:
+    recorded = (scene.root / "data.csv").read_text()
+    (scene.root / "data.csv").write_text("changed and not added\n")
+    queueing.put(scene, Wish(name="one", targets=("prepare",)))
+    (scene.root / "data.csv").write_text(recorded)
+    scene.gc(GcScope(workspace=True))
+    control.run_all(scene, 1, on_change=lambda _: None)
+    assert states(scene) == ["Success"]
+    (made,) = refs.listed(scene.git)
+    assert git(scene.root, "show", f"{made.commit}:dvc.lock") != git(scene.root, "show", "HEAD:dvc.lock")
 
 
 def test_a_failure_is_told_its_log_kept_and_the_others_run(scene: Workspace) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
 
 _EXPERIMENTS = "refs/exps/"
+_QUEUE = "refs/everloop/queue"
 _SCRATCH = ("refs/exps/exec/", "refs/exps/stash", "refs/exps/celery/", "refs/exps/apply/")
 
 
@@ -247,7 +248,8 @@ def _revisions(workspace: Workspace, scope: Scope, *, is_own: bool) -> list[Revi
         all_tags=scope.all_tags,
         all_commits=scope.all_commits,
     )
-    commits: list[str] = []
+    # Data that were changed and not added are nowhere else but in an experiment that waits.
+    commits = _waiting(workspace)
     if scope.since is not None:
         commits += _since(workspace, scope.since)
     if scope.all_experiments:
@@ -265,6 +267,13 @@ def _since(workspace: Workspace, since: datetime) -> list[str]:
 def _experiments(workspace: Workspace) -> list[str]:
     lines = workspace.git.ask("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).splitlines()
     return [commit for commit, _, name in (line.partition(" ") for line in lines) if not name.startswith(_SCRATCH)]
+
+
+def _waiting(workspace: Workspace) -> list[str]:
+    """The experiments in the queue; none outside of a repository."""
+    if not workspace.git.is_repository():
+        return []
+    return workspace.git.ask("for-each-ref", "--format=%(objectname)", _QUEUE).split()
 
 
 def _outs(workspace: Workspace, revisions: Sequence[Revision], skipped: dict[str, str] | None) -> Iterator[Out]:

@@ -20,6 +20,9 @@ from everloop.pipelines.experiments.tasks import Queue, Task
 from everloop.pipelines.paramedit import edited
 from everloop.workspace import Change, Workspace, dvcfile, gitsnapshot
 
+# With other options of `repro` a target may be a pattern or a folder.
+_PLAIN = frozenset({"force", "dry"})
+
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for.
@@ -58,7 +61,7 @@ def put(workspace: Workspace, wish: Wish, *, is_queued: bool = True) -> list[tup
     Raises:
         ConflictError: A name is taken.
         InvalidError: A word of `-S` is malformed, or names what its file does not have.
-        NotFoundError: A file of parameters, or one to copy, is not there; or nothing was committed yet.
+        NotFoundError: A target, a file of parameters, or one to copy is not there; or nothing was committed yet.
     """
     overrides = parse(wish.assignments)
     several = is_grid(overrides)
@@ -68,7 +71,11 @@ def put(workspace: Workspace, wish: Wish, *, is_queued: bool = True) -> list[tup
     wanted = [f"{wish.name}-{n}" if several and wish.name else wish.name for n in range(1, len(grid) + 1)]
     with workspace.locked():
         reserved = saving.reserve_all(workspace, wanted, force=wish.force, taken=queue.promised())
-        commits = _commits(workspace, reserved, grid)
+        whole = graph.load(workspace)
+        if set(wish.options) <= _PLAIN:
+            # An unknown target is told now, not when it runs.
+            whole.plan(wish.targets)
+        commits = _commits(workspace, whole, reserved, grid)
         now = time.time()
         tasks = [
             Task(
@@ -97,9 +104,10 @@ def _check_copied(workspace: Workspace, paths: Iterable[str]) -> None:
             raise NotFoundError(f"{path} does not exist, so it cannot be copied", hint="paths are relative to the root")
 
 
-def _commits(workspace: Workspace, reserved: list[saving.Reserved], grid: list[Overrides]) -> list[str]:
+def _commits(
+    workspace: Workspace, whole: graph.Graph, reserved: list[saving.Reserved], grid: list[Overrides]
+) -> list[str]:
     """A commit for each experiment: the files as they are now, with its parameters."""
-    whole = graph.load(workspace)
     git, scratch = workspace.git, workspace.layout.scratch_dir
     tree = gitsnapshot.write_tree(
         git,

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from everloop.errors import EverloopError, InvalidError, NotFoundError
-from everloop.pipelines import graph
 from everloop.pipelines.experiments import here, queueing, reproduction, sandbox, saving
 from everloop.pipelines.experiments.overrides import Override, combinations, is_grid, parse
 from everloop.pipelines.experiments.queueing import Wish
@@ -69,7 +68,7 @@ def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None) -
         if is_dry:
             return Ran(saved=None, report=report)
         with workspace.locked():
-            addresses = graph.load(workspace).plan(wish.targets)
+            addresses = reproduction.reproduced(workspace, wish.targets, report)
             saved = saving.commit(workspace, reserved, message=wish.message, addresses=addresses)
     return Ran(saved=saved, report=report)
 

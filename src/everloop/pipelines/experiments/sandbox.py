@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from everloop.errors import FailedError
-from everloop.pipelines import graph
 from everloop.pipelines.experiments import refs, reproduction, saving
 from everloop.pipelines.experiments.tasks import Queue, State, Task
 from everloop.pipelines.values import Event
@@ -47,7 +46,7 @@ def run(
         return saving.Saved(experiment=done)
     with _worktree(workspace, task) as inner:
         inner.checkout(force=True, allow_missing=True)
-        reproduction.repro(
+        report = reproduction.repro(
             inner,
             task.targets,
             task.options,
@@ -58,7 +57,7 @@ def run(
             should_stop=should_stop,
         )
         reserved = saving.Reserved(name=task.name, baseline=task.baseline, old=task.old)
-        addresses = graph.load(inner).plan(task.targets)
+        addresses = reproduction.reproduced(inner, task.targets, report)
         return saving.commit(inner, reserved, message=task.message, addresses=addresses, main=workspace)
 
 
