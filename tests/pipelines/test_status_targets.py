@@ -80,7 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     run(folder, str(EVER), "add", "raw", "far/a", "far/b")
-    run(folder, str(EVER), "repro")
+    run(folder, str(EVER), "repro", "--all-pipelines")
     commit(folder)
     write(folder, {"raw/x": "changed", "far/a": "changed", "model": "changed", "notes": "changed"})
     write(folder, {"inner/page": None})
