@@ -127,7 +127,7 @@ class Execution:
             scripts=tuple(stage.scripts),
             root=root,
             folder=stage.folder,
-            environment={**self._environment, "DVC_ROOT": str(root), "DVC_STAGE": stage.address},
+            environment={"DVC_ROOT": str(root), "DVC_STAGE": stage.address, **self._environment},
             inputs={dep.path: inputs.deps[dep.written].md5 for dep in stage.deps},
             outputs=tuple(out.path for out in stage.outs),
             resources=resources.of(stage),
