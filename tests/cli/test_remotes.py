@@ -116,6 +116,7 @@ def test_large_data_are_left_out(ever: Ever, shared: Path) -> None:
 
 
 def test_empty_run_cache_is_no_obstacle(ever: Ever, shared: Path) -> None:
+    shutil.rmtree(".dvc/cache/runs")
     assert ever("push", "--run-cache") == "4 files pushed\n"
     for verb in ("push", "pull", "fetch"):
         assert ever(verb, "--run-cache") == "everything is up to date\n"

@@ -42,7 +42,7 @@ stages:
     params: [train]
     outs: [holdout.csv, model]
 """
-PARAMS = "train: {shuffle: false, fail: '', fifo: ''}\n"
+PARAMS = "train: {shuffle: false, fail: '', fifo: '', round: 1}\n"
 TRAIN = """\
 import csv, random, sys
 from pathlib import Path
