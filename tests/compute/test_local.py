@@ -142,13 +142,13 @@ def test_command_that_leaves_something_in_the_background_is_done(executor: Local
 
 
 VICTIM = """
-import sys, threading
+import os, sys, threading
 from pathlib import Path
 from everloop.compute import Job, LocalExecutor, Output
 executor = LocalExecutor()
 def run(name):
     job = Job(name=name, scripts=(f"sleep 100 & echo pid $!; wait",), root=Path(sys.argv[1]))
-    executor.run(job, Output(Path(sys.argv[1]) / name, lambda line: print(line, flush=True)), lambda: False)
+    executor.run(job, Output(Path(sys.argv[1]) / name, lambda line: os.write(1, f"{line}\\n".encode())), lambda: False)
 for name in "abc":
     threading.Thread(target=run, args=(name,)).start()
 """
