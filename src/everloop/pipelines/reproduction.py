@@ -21,24 +21,29 @@ from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines import graph, lockfile
 from everloop.pipelines.certificate import Certificate, Side, changed_inputs, check_outputs, worst
 from everloop.pipelines.execution import Listener
+from everloop.pipelines.recorded import Recorded
 from everloop.pipelines.repro import repro
-from everloop.pipelines.tree import FolderTree, Tree, commit_trees
+from everloop.pipelines.tree import CommitTree, FolderTree, Tree, commit_trees
 from everloop.pipelines.values import LockedStage, Stage
 from everloop.version import __version__
-from everloop.workspace import Content, DvcFile, Out, Workspace
+from everloop.workspace import Content, DvcFile, Git, Out, Workspace
 from everloop.workspace.durable import write_atomically
 
 _FOLDER = "reproduce"
 
 
 def reproduce(
-    workspace: Workspace, revision: str = "HEAD", *, tolerance: float = 0.0, on_event: Listener | None = None
+    workspace: Workspace,
+    revision: str | Recorded = "HEAD",
+    *,
+    tolerance: float = 0.0,
+    on_event: Listener | None = None,
 ) -> Certificate:
     """Run all stages of a revision again and compare what comes out.
 
     Args:
         workspace: Whose history.
-        revision: A branch, tag or commit.
+        revision: A branch, tag or commit; or a tracked run, whose patch and `dvc.lock` count then.
         tolerance: For metrics whose bytes differ; see `Certificate`.
         on_event: As in `repro`.
 
@@ -48,8 +53,13 @@ def reproduce(
         FailedError: A stage failed.
         ConflictError: Another process reproduces something here.
     """
+    run = revision if isinstance(revision, Recorded) else None
+    if isinstance(revision, Recorded):
+        revision = revision.commit
     (wanted,) = workspace.revisions([revision])
     with _worktree(workspace, wanted.commit) as root, commit_trees(workspace) as trees:
+        if run is not None:
+            _as_it_ran(run, root)
         scratch = _own_workspace(root)
         whole = graph.load(scratch)
         stages = whole.stages
@@ -61,12 +71,12 @@ def reproduce(
         repro(scratch, force=True, on_event=on_event)
         seconds = time.perf_counter() - started
         sides = (
-            _side(workspace, trees.at(wanted, revision), expected),
+            _side(workspace, _AsMade(workspace, trees.at(wanted, revision), stages, expected), expected),
             _side(scratch, FolderTree(scratch), _locked(root, stages)),
         )
         checks = check_outputs(stages, *sides, tolerance)
         return Certificate(
-            revision=revision,
+            revision=run.address if run is not None else revision,
             commit=wanted.commit,
             verdict=worst(checks),
             tolerance=tolerance,
@@ -79,6 +89,43 @@ def reproduce(
             started_at=started_at.isoformat(timespec="seconds"),
             seconds=seconds,
         )
+
+
+class _AsMade:
+    """A commit's files with the outputs that were recorded, as far as the cache has them."""
+
+    def __init__(
+        self, workspace: Workspace, tree: CommitTree, stages: Iterable[Stage], locked: dict[str, LockedStage]
+    ) -> None:
+        self.name = tree.name
+        self.root = tree.root
+        self.options = tree.options
+        self.described = tree.described
+        self.below = tree.below
+        self._cache = workspace.cache
+        self._tree = tree
+        self._made = {
+            out.path: locked[stage.address].outs[out.written].md5
+            for stage in stages
+            for out in stage.outs
+            if stage.address in locked and out.written in locked[stage.address].outs
+        }
+
+    def read(self, path: str) -> bytes | None:
+        md5 = self._made.get(path)
+        return self._cache.path(md5).read_bytes() if md5 and self._cache.has(md5) else self._tree.read(path)
+
+
+def _as_it_ran(run: Recorded, root: Path) -> None:
+    """Change the files of the commit to those with which the run began, and its record to what it came to."""
+    if run.patch:
+        patch = root / ".dvc/run.patch"
+        patch.write_bytes(run.patch)
+        git = Git(root)
+        Git(git.top()).apply(patch)
+        patch.unlink()
+    if run.lock is not None:
+        (root / "dvc.lock").write_bytes(run.lock)
 
 
 @contextmanager

@@ -153,6 +153,14 @@ class Git:
         """All changes of tracked files against the commit, staged or not, as `git apply` takes them; may be empty."""
         return self._run("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff")
 
+    def apply(self, patch: str | os.PathLike[str]) -> None:
+        """Change files as a patch in a file says.
+
+        Raises:
+            FailedError: It does not fit.
+        """
+        self._run("apply", "--whitespace=nowarn", os.fspath(patch))
+
     def tracked(self, paths: Sequence[str]) -> list[str]:
         """The tracked files at or below the paths, relative to the folder."""
         if not paths:
