@@ -167,4 +167,5 @@ def test_the_command_line(scene: Workspace, monkeypatch: pytest.MonkeyPatch) -> 
     scene.configuration.set("hydra.enabled", "true")
     refused = run(cli, ["exp", "run"])
     assert isinstance(refused.exception, InvalidError)
+    assert "Hydra cannot compose" in refused.exception.message
     assert run(cli, ["exp", "run", "--no-hydra", "-n", "three"]).exit_code == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from everloop.cli.output import emit, hint, json_option, say
-from everloop.errors import FailedError, InvalidError
+from everloop.errors import FailedError
 from everloop.pipelines import Event, EventKind
 from everloop.workspace import Workspace
 
@@ -61,28 +61,17 @@ def run(
       ever exp run --run-all -j 2
     """
     workspace = Workspace.open()
-    if not no_hydra:
-        _refuse_hydra(workspace)
     if run_all:
         _run_all(workspace, jobs, as_json=as_json)
         return
-    wish = _wish(workspace, targets, words)
+    wish = _wish(workspace, targets, words, composed=not no_hydra)
     if is_queued:
         _queue(workspace, wish, as_json=as_json)
     else:
         _run(workspace, wish, is_aside=temp, as_json=as_json)
 
 
-def _refuse_hydra(workspace: Workspace) -> None:
-    enabled = workspace.configuration.merged().get("hydra", {}).get("enabled", "false")
-    if enabled.lower() in ("true", "yes", "on", "1"):
-        raise InvalidError(
-            "hydra.enabled is set, and composing parameters with Hydra is not supported yet",
-            hint="compose params.yaml yourself and run with --no-hydra, or use dvc exp run",
-        )
-
-
-def _wish(workspace: Workspace, targets: tuple[str, ...], words: dict[str, Any]) -> Wish:
+def _wish(workspace: Workspace, targets: tuple[str, ...], words: dict[str, Any], *, composed: bool) -> Wish:
     from everloop.cli.words import absolute
     from everloop.pipelines.experiments.queueing import Wish
 
@@ -95,6 +84,7 @@ def _wish(workspace: Workspace, targets: tuple[str, ...], words: dict[str, Any])
         copy_paths=tuple(workspace.relative(path) for path in absolute(words["copy_paths"])),
         force=words["force"],
         options=options,
+        composed=composed,
     )
 
 

@@ -14,10 +14,11 @@ import msgspec
 
 from everloop.errors import NotFoundError
 from everloop.pipelines import graph
-from everloop.pipelines.experiments import files, saving
+from everloop.pipelines.experiments import composing, files, saving
 from everloop.pipelines.experiments.overrides import Overrides, combinations, is_grid, parse
 from everloop.pipelines.experiments.tasks import Queue, Task
 from everloop.pipelines.paramedit import edited
+from everloop.pipelines.values import DEFAULT_PARAMS_FILE
 from everloop.workspace import Change, Workspace, dvcfile, gitsnapshot
 
 # With other options of `repro` a target may be a pattern or a folder.
@@ -36,6 +37,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
             root.
         force: Replace an experiment of the same name.
         options: What `repro` is called with.
+        composed: Let Hydra compose `params.yaml`, when that is configured.
     """
 
     targets: tuple[str, ...] | None = None
@@ -45,6 +47,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     copy_paths: tuple[str, ...] = ()
     force: bool = False
     options: dict[str, Any] = {}
+    composed: bool = True
 
 
 def put(workspace: Workspace, wish: Wish, *, is_queued: bool = True) -> list[tuple[Task, Overrides]]:
@@ -75,7 +78,7 @@ def put(workspace: Workspace, wish: Wish, *, is_queued: bool = True) -> list[tup
         if set(wish.options) <= _PLAIN:
             # An unknown target is told now, not when it runs.
             whole.plan(wish.targets)
-        commits = _commits(workspace, whole, reserved, grid)
+        commits = _commits(workspace, whole, reserved, grid, Changes(workspace, composed=wish.composed))
         now = time.time()
         tasks = [
             Task(
@@ -104,8 +107,47 @@ def _check_copied(workspace: Workspace, paths: Iterable[str]) -> None:
             raise NotFoundError(f"{path} does not exist, so it cannot be copied", hint="paths are relative to the root")
 
 
+class Changes:
+    """What parameters become when they are set; each file is read once.
+
+    Args:
+        workspace: Whose.
+        composed: Let Hydra compose `params.yaml`, when that is configured.
+    """
+
+    def __init__(self, workspace: Workspace, *, composed: bool) -> None:
+        self._workspace = workspace
+        self._composition = composing.composition_of(workspace) if composed else None
+        self._texts: dict[str, str] = {}
+
+    def of(self, overrides: Overrides) -> dict[str, bytes]:
+        """The new contents of the files, by their path.
+
+        Raises:
+            NotFoundError: A file is not there.
+            InvalidError: A change does not fit to its file, or Hydra refuses it.
+        """
+        found: dict[str, bytes] = {}
+        if self._composition is not None:
+            edits = overrides.get(DEFAULT_PARAMS_FILE, [])
+            found[DEFAULT_PARAMS_FILE] = composing.compose(self._composition, edits).encode()
+        for path, edits in overrides.items():
+            if path not in found:
+                found[path] = edited(self._text(path), path, edits)
+        return found
+
+    def _text(self, path: str) -> str:
+        if path not in self._texts:
+            self._texts[path] = _text(self._workspace, path)
+        return self._texts[path]
+
+
 def _commits(
-    workspace: Workspace, whole: graph.Graph, reserved: list[saving.Reserved], grid: list[Overrides]
+    workspace: Workspace,
+    whole: graph.Graph,
+    reserved: list[saving.Reserved],
+    grid: list[Overrides],
+    changes: Changes,
 ) -> list[str]:
     """A commit for each experiment: the files as they are now, with its parameters."""
     git, scratch = workspace.git, workspace.layout.scratch_dir
@@ -116,18 +158,14 @@ def _commits(
         forced=files.at_the_top(workspace),
         contents=_changed_data(workspace),
     )
-    texts: dict[str, str] = {}
-    variants = []
-    for name, overrides in zip(reserved, grid, strict=True):
-        for path in overrides:
-            texts[path] = texts[path] if path in texts else _text(workspace, path)
-        variants.append(
-            gitsnapshot.Variant(
-                # Two of the same second and name are different ones.
-                message=f"everloop: experiment {name.name} of {name.baseline}\n\n{uuid.uuid4().hex}",
-                contents={path: edited(texts[path], path, edits) for path, edits in overrides.items()},
-            )
+    variants = [
+        gitsnapshot.Variant(
+            # Two of the same second and name are different ones.
+            message=f"everloop: experiment {name.name} of {name.baseline}\n\n{uuid.uuid4().hex}",
+            contents=changes.of(overrides),
         )
+        for name, overrides in zip(reserved, grid, strict=True)
+    ]
     return gitsnapshot.commit_variants(git, scratch, tree, reserved[0].baseline, variants)
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import msgspec
 
-from everloop.errors import EverloopError, InvalidError, NotFoundError
+from everloop.errors import EverloopError, InvalidError
 from everloop.pipelines.experiments import here, queueing, reproduction, sandbox, saving
 from everloop.pipelines.experiments.overrides import Override, combinations, is_grid, parse
 from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.saving import Saved
 from everloop.pipelines.experiments.tasks import End, Queue, Task
-from everloop.pipelines.paramedit import edited
 from everloop.pipelines.values import Event, EventKind, Report
 from everloop.workspace import Workspace
 from everloop.workspace.durable import write_atomically
@@ -55,7 +54,7 @@ def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None) -
     if overrides and is_dry:
         raise InvalidError("a dry run changes nothing, so it cannot set parameters", hint="leave -S or --dry away")
     with here.claimed(workspace, reserved.name, reserved.baseline):
-        _set(workspace, overrides)
+        _set(workspace, overrides, wish)
         report = reproduction.repro(
             workspace,
             wish.targets,
@@ -144,16 +143,9 @@ def _single(wish: Wish) -> list[Override]:
     return overrides
 
 
-def _set(workspace: Workspace, overrides: Iterable[Override]) -> None:
+def _set(workspace: Workspace, overrides: Iterable[Override], wish: Wish) -> None:
     ((changes),) = combinations(overrides)
-    texts: dict[str, bytes] = {}
-    for path, edits in changes.items():
-        try:
-            text = (workspace.root / path).read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{path} does not exist, so no parameter can be set in it") from error
-        texts[path] = edited(text, path, edits)
-    for path, data in texts.items():
+    for path, data in queueing.Changes(workspace, composed=wish.composed).of(changes).items():
         write_atomically(workspace.root / path, data)
 
 
