@@ -1,4 +1,4 @@
-"""An expression that is compiled late matches as one that is compiled at once, and every one in the package is sound."""
+"""An expression compiled late matches as one compiled at once, and those of the workspace are sound."""
 
 from __future__ import annotations
 
