@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
@@ -54,12 +56,43 @@ def test_gitignore_entry_is_written_once_and_escaped(tmp_path: Path) -> None:
     assert rules.ignores("a [1]", is_directory=False)
 
 
-NAMES = ["/a", "/b.txt", "/c", "*.log", "/d/", "e/", "sub/f", "/c/x", "!/a", "/a-b", "a"]
-PATHS = ["a", "a/", "a/x", "b.txt", "c/x", "d", "d/", "e/", "q/e/", "sub/f", "x.log", "a-b", "z", "sub/a", "sub/a/"]
+NAMES = ["/a", "/b.txt", "/c", "*.log", "/d/", "e/", "sub/f", "/c/x", "!/a", "/a-b", "a", "*b", "*.", ".e", "..", "/."]
+WORDS = st.text("ab.-_*/!\\ #[?é", max_size=6)
+LINES = st.sampled_from(NAMES) | WORDS.filter(lambda word: word.strip() and not word.startswith("#"))
+NAME = st.sampled_from(["a", "b", "c", "d", "e", "f", "ab", "b.txt", "x.log", ".log", "a-b", "sub", ".e", "a.", "é"])
+PATHS = st.builds(
+    lambda names, end: "/".join(names) + end, st.lists(NAME, min_size=1, max_size=4), st.sampled_from(["", "/"])
+)
 
 
-@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6))
-def test_names_that_are_looked_up_mean_what_they_mean_to_the_library(lines: list[str]) -> None:
-    whole, ours = GitIgnoreSpec.from_lines(lines), Patterns(lines)
-    for path in PATHS:
-        assert ours.verdict(path) == whole.check_file(path).include, (lines, path)
+def expected(lines: list[str], path: str) -> object:
+    try:
+        return GitIgnoreSpec.from_lines(lines).check_file(path).include
+    except ValueError as error:
+        return type(error)
+
+
+def found(lines: list[str], path: str) -> object:
+    try:
+        return Patterns(lines).verdict(path)
+    except ValueError as error:
+        return type(error)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(LINES, min_size=1, max_size=6), PATHS)
+@example(["/d/"], "d")
+@example(["/d/"], "d/")
+@example(["/d/"], "d/x")
+@example(["e/"], "q/e")
+@example(["e/"], "q/e/")
+@example(["*.log"], "a/.log/x")
+@example(["__pycache__/", "*.pyc"], "a/__pycache__/x.pyc")
+def test_names_that_are_looked_up_mean_what_they_mean_to_the_library(lines: list[str], path: str) -> None:
+    assert found(lines, path) == expected(lines, path)
+
+
+def test_what_people_write_mostly_loads_no_library() -> None:
+    lines = ["__pycache__/", "*.pyc", ".venv/", "/data", "/model.pkl", "build", ".DS_Store"]
+    code = f"import sys; from everloop.workspace.ignore import Patterns; Patterns({lines})"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'pathspec' not in sys.modules"], check=True)

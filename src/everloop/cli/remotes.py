@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from everloop.cli.output import emit, hint, json_option, say
+from everloop.cli.transferwords import transfer_options
 from everloop.errors import FailedError
 from everloop.pipelines import data_targets
 from everloop.workspace import Revision, Workspace
@@ -18,25 +18,7 @@ if TYPE_CHECKING:
     from everloop.workspace.routes import Transfer
     from everloop.workspace.transfers import Transfers
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _SHOWN_FAILURES = 10
-
-
-def transfer_options(command: Command) -> Command:
-    """Add what all transfers understand; the function receives `targets` and one dict of the rest, `words`."""
-    for option in (
-        click.option("--glob", is_flag=True, help="TARGETS are patterns of the shell."),
-        click.option("-R", "--recursive", is_flag=True, help="A folder means all data below it."),
-        click.option("-d", "--with-deps", is_flag=True, help="Also the data that TARGETS are made from."),
-        click.option("-A", "--all-commits", is_flag=True, help="Also the data of all commits."),
-        click.option("-T", "--all-tags", is_flag=True, help="Also the data of all tags."),
-        click.option("-a", "--all-branches", is_flag=True, help="Also the data of all branches."),
-        click.option("-j", "--jobs", type=click.IntRange(min=1), help="Requests at once."),
-        click.option("-r", "--remote", metavar="NAME", help="Which remote; the default one if none is named."),
-        click.argument("targets", nargs=-1),
-    ):
-        command = option(command)
-    return command
 
 
 run_cache_option = click.option(

@@ -6,19 +6,25 @@ its full path. Names that a small command does without are loaded when they are 
 
 from typing import TYPE_CHECKING, Any
 
-from everloop.pipelines.measures import load_metrics, load_params, read_metrics, read_params
-from everloop.pipelines.paramedit import set_params
-from everloop.pipelines.params import parse_assignments
 from everloop.pipelines.plan import Reach
 from everloop.pipelines.repro import repro
 from everloop.pipelines.status import status
-from everloop.pipelines.targets import data_targets
 from everloop.pipelines.values import Event, EventKind, OnError, Outcome, Report, Stage, StageReport
 
 if TYPE_CHECKING:
     from everloop.pipelines.measurediff import HEAD, MeasureDiff, diff_metrics, diff_params, flat_measures, problems_of
-    from everloop.pipelines.measures import show_metrics, show_params, without_same_workspace
+    from everloop.pipelines.measures import (
+        load_metrics,
+        load_params,
+        read_metrics,
+        read_params,
+        show_metrics,
+        show_params,
+        without_same_workspace,
+    )
     from everloop.pipelines.moments import WORKSPACE, RevisionScope
+    from everloop.pipelines.paramedit import set_params
+    from everloop.pipelines.params import parse_assignments
     from everloop.pipelines.plotting.definitions import PlotRequest
     from everloop.pipelines.plotting.drawing import (
         plot_specification,
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from everloop.pipelines.plotting.show import diff_plots, show_plots
     from everloop.pipelines.plotting.values import Plot, PlotProblem, Plots
     from everloop.pipelines.readings import Problem, Reading, Readings
+    from everloop.pipelines.targets import data_targets
 
 __all__ = [
     "HEAD",
@@ -86,10 +93,17 @@ _HOMES = {
     "Reading": "readings",
     "Readings": "readings",
     "RevisionScope": "moments",
+    "data_targets": "targets",
     "diff_metrics": "measurediff",
     "diff_params": "measurediff",
     "flat_measures": "measurediff",
+    "load_metrics": "measures",
+    "load_params": "measures",
+    "parse_assignments": "params",
     "problems_of": "measurediff",
+    "read_metrics": "measures",
+    "read_params": "measures",
+    "set_params": "paramedit",
     "show_metrics": "measures",
     "show_params": "measures",
     "without_same_workspace": "measures",

@@ -6,7 +6,6 @@ Leaves whether it runs to `stagework.py`, and how a command runs to the executor
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -176,7 +175,9 @@ class Execution:
             if out.is_persistent:
                 self._workspace.unprotect(out.path)
             elif path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                from shutil import rmtree
+
+                rmtree(path)
             else:
                 path.unlink()
 

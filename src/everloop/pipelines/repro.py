@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Self
 from everloop.errors import InvalidError
 from everloop.pipelines import graph
 from everloop.pipelines import plan as plans
-from everloop.pipelines.execution import Listener
 from everloop.pipelines.plan import Reach
-from everloop.pipelines.schedule import Schedule
-from everloop.pipelines.stagework import Confirm, StageWork
 from everloop.pipelines.values import Event, OnError, Options, Report
 from everloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from everloop.compute.job import Executor
+    from everloop.pipelines.execution import Listener
+    from everloop.pipelines.stagework import Confirm
 
 
 def repro(
@@ -77,6 +76,10 @@ def repro(
             its outputs, or wrote to those of another stage; what ran before it is kept.
         ConflictError: Another process uses the workspace, or Git tracks an output.
     """
+    # Here, because the room has this verb for commands, too, that run nothing.
+    from everloop.pipelines.schedule import Schedule
+    from everloop.pipelines.stagework import StageWork
+
     if jobs < 1:
         raise InvalidError(f"at least one job is needed, not {jobs}")
     options = Options(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -168,7 +167,7 @@ class Cache:
             yield batch
             batch.finish()
         finally:
-            shutil.rmtree(own, ignore_errors=True)
+            _remove(own)
             os.close(descriptor)
 
 
@@ -180,6 +179,13 @@ def corrupt(path: Path) -> FailedError:
     )
 
 
+def _remove(folder: Path) -> None:
+    # Here, because it loads the compressors of archives as well.
+    from shutil import rmtree
+
+    rmtree(folder, ignore_errors=True)
+
+
 def _remove_leftovers(folder: Path) -> None:
     for child in folder.iterdir():
         try:
@@ -188,7 +194,7 @@ def _remove_leftovers(folder: Path) -> None:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(child, ignore_errors=True)
+            _remove(child)
         except BlockingIOError:
             # Its writer lives.
             continue

@@ -8,7 +8,6 @@ workspace makes of its own options to `config.py`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -17,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.latepattern import LatePattern
 from everloop.workspace import durable, options
 from everloop.workspace.inifile import IniFile
 from everloop.workspace.yamlfile import read_text
 
-_URL = re.compile(r"\w+://")
+_URL = LatePattern(r"\w+://")
 Sections = dict[str, dict[str, str]]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import marshal
 import os
-import selectors
 import signal
 import struct
 import sys
@@ -140,6 +139,9 @@ def _unpickled(payload: bytes) -> BaseException:
 
 
 def _gathered(children: dict[int, int], n_slices: int, told: Callable[[int], object] | None) -> list[list[Any]]:
+    # Here, because few commands have that much to do.
+    import selectors
+
     results: list[list[Any]] = [[] for _ in range(n_slices)]
     n_done = 0
     with selectors.DefaultSelector() as selector:

@@ -7,13 +7,15 @@ not run, because nobody may be there to answer them.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everloop.errors import ConflictError, EverloopError, FailedError, InvalidError, NotFoundError, NotInstalledError
+
+if TYPE_CHECKING:
+    import subprocess
 
 # `git rev-parse --local-env-vars`: inside of a hook they would bend every command to the repository of the hook.
 _BENDING_VARIABLES = frozenset(
@@ -234,7 +236,9 @@ class Git:
                 f"{target} is not a worktree of {self._folder}", hint="move it away or name another folder"
             )
         if target.exists():
-            shutil.rmtree(target)
+            from shutil import rmtree
+
+            rmtree(target)
         self._run("worktree", "prune", "--expire=now")
 
     def update_ref(self, ref: str, sha: str) -> None:
@@ -288,6 +292,9 @@ class Git:
     def _try(
         self, *words: str, identity: bool = False, text: str | None = None, index: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
+        # Here, because much is done without Git.
+        import subprocess
+
         environment = command_environment()
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)

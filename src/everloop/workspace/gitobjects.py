@@ -6,16 +6,18 @@ Leaves what the files mean to `revisions.py`.
 from __future__ import annotations
 
 import stat
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from everloop.errors import FailedError, InvalidError, NotFoundError, NotInstalledError
 from everloop.workspace.git import command_environment
+
+if TYPE_CHECKING:
+    import subprocess
 
 _AT_ONCE = 256
 
@@ -167,6 +169,9 @@ class GitObjects:
 
     def _started(self, how: str) -> subprocess.Popen[bytes]:
         if how not in self._processes:
+            # Here, because much is done without Git.
+            import subprocess
+
             try:
                 self._processes[how] = subprocess.Popen(
                     ["git", "cat-file", how],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -20,6 +19,7 @@ from typing import BinaryIO, Protocol, Self
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.latepattern import LatePattern
 from everloop.progress import Passing
 from everloop.workspace import objectid
 from everloop.workspace.dos2unix import Dos2Unix
@@ -36,10 +36,10 @@ _FLUSHED_BYTES = 64 << 20
 _FLUSH_PAUSE_S = 0.05
 _PIECE_ENTRIES = 4096
 _MD5_HEX = 32
-_MD5 = re.compile(r"[0-9a-f]{32}")
-_MD5S = re.compile(r"[0-9a-f]*")
+_MD5 = LatePattern(r"[0-9a-f]{32}")
+_MD5S = LatePattern(r"[0-9a-f]*")
 # A part of a path that is empty, "." or "..", where paths are joined by line ends; a NUL.
-_SUSPICIOUS = re.compile(r"(?:^|/|\n)\.{0,2}(?:/|\n|$)|\0")
+_SUSPICIOUS = LatePattern(r"(?:^|/|\n)\.{0,2}(?:/|\n|$)|\0")
 
 
 class _Entry(msgspec.Struct, gc=False):

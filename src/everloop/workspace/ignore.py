@@ -6,11 +6,11 @@ Leaves Git's other sources (`core.excludesFile`, `.git/info/exclude`) to Git.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from everloop.latepattern import LatePattern
 from everloop.workspace.yamlfile import read_text
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 # DVC never looks into these, whatever `.dvcignore` says.
 NEVER_WALKED = frozenset({".git", ".hg", ".dvc"})
-# One name in the file's own folder, as `add` and `repro` write them.
-_NAME = re.compile(r"/([A-Za-z0-9_.@-]+)")
+# A name, or the end of one, in the file's own folder or anywhere below it, of a directory only or of anything: as `add`
+# and `repro` write them, and nearly all that people do. Where it begins and ends with a slash it is `/name/`.
+_PLAIN = LatePattern(r"(/?)([A-Za-z0-9_.@-]*[A-Za-z0-9_@-])(/?)|(\*[A-Za-z0-9_.@-]+)")
 
 
 class Patterns:
@@ -32,15 +33,13 @@ class Patterns:
     """
 
     def __init__(self, lines: list[str]) -> None:
-        self._names: frozenset[str] = frozenset()
+        self._plain = PlainPatterns()
         self._spec: GitIgnoreSpec | None = None
         # An exception (`!`) depends on what stands before it.
         if not any(line.startswith("!") for line in lines):
-            found = {line: match[1] for line in lines if (match := _NAME.fullmatch(line))}
-            self._names = frozenset(found.values())
-            lines = [line for line in lines if line not in found]
+            lines = [line for line in lines if not self._plain.take(line)]
         if lines:
-            # Here, because most folders have no patterns, and the import takes a tenth of a command.
+            # Here, because most folders have none of these, and the import takes a tenth of a command.
             from pathspec import GitIgnoreSpec
 
             self._spec = GitIgnoreSpec.from_lines(lines)
@@ -51,9 +50,50 @@ class Patterns:
         Args:
             path: Relative to the file's folder; a directory ends in `/`.
         """
-        if path.partition("/")[0] in self._names:
+        if self._plain.matches(path):
             return True
         return None if self._spec is None else self._spec.check_file(path).include
+
+
+class PlainPatterns:
+    """Patterns of names without an exception among them, so that their order does not matter."""
+
+    def __init__(self) -> None:
+        # Of the first name of a path, or of any: those of anything, and those of directories.
+        self._first: set[str] = set()
+        self._first_folder: set[str] = set()
+        self._any: set[str] = set()
+        self._any_folder: set[str] = set()
+        self._endings: tuple[str, ...] = ()
+
+    def take(self, line: str) -> bool:
+        """Whether the pattern is of this kind, and then it is one of these."""
+        match = _PLAIN.fullmatch(line)
+        if match is None:
+            return False
+        root, name, slash, ending = match.groups()
+        if ending:
+            self._endings += (ending[1:],)
+        elif root:
+            (self._first_folder if slash else self._first).add(name)
+        else:
+            (self._any_folder if slash else self._any).add(name)
+        return True
+
+    def matches(self, path: str) -> bool:
+        """Whether one of them matches the path or a folder above it; a directory ends in `/`."""
+        *folders, last = path.split("/")
+        first = folders[0] if folders else last
+        if first in self._first or (folders and first in self._first_folder):
+            return True
+        if not (self._any or self._any_folder or self._endings):
+            return False
+        names = [*folders, last] if last else folders
+        return (
+            not self._any.isdisjoint(names)
+            or not self._any_folder.isdisjoint(folders)
+            or (bool(self._endings) and any(name.endswith(self._endings) for name in names))
+        )
 
 
 class IgnoreRules:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 
 from everloop.errors import InvalidError
+from everloop.latepattern import LatePattern
 
-_SECTION = re.compile(
+_SECTION = LatePattern(
     r"""\s*\[\s*(?P<name>"\s*\S.*?\s*"|'\s*\S.*?\s*'|[^'"\s\[].*?)\s*\](?P<extra>\]*)\s*(?P<comment>\#.*)?"""
 )
-_NAMED = re.compile(r"""\s*(remote|machine|db)\s*"(.*)"\s*""")
-_OPTION = re.compile(r"""(?P<lead>\s*(?P<key>".*?"|'.*?'|[^'"=].*?)\s*=[ \t]*)(?P<rest>.*)""", re.DOTALL)
+_NAMED = LatePattern(r"""\s*(remote|machine|db)\s*"(.*)"\s*""")
+_OPTION = LatePattern(r"""(?P<lead>\s*(?P<key>".*?"|'.*?'|[^'"=].*?)\s*=[ \t]*)(?P<rest>.*)""", re.DOTALL)
 _ITEM = r"""(?:"[^"]*"|'[^']*'|[^'",\#\s][^,\#]*?)"""
-_VALUE = re.compile(rf"(?P<items>(?:{_ITEM}\s*,\s*)*(?:{_ITEM})?|,)(?P<tail>\s*(?:\#.*)?)")
-_TRIPLE = re.compile(r"""(?P<quote>\"{3}|'{3})(?P<text>.*?)(?P=quote)(?P<tail>\s*(?:\#.*)?)""", re.DOTALL)
+_VALUE = LatePattern(rf"(?P<items>(?:{_ITEM}\s*,\s*)*(?:{_ITEM})?|,)(?P<tail>\s*(?:\#.*)?)")
+_TRIPLE = LatePattern(r"""(?P<quote>\"{3}|'{3})(?P<text>.*?)(?P=quote)(?P<tail>\s*(?:\#.*)?)""", re.DOTALL)
 _INDENT = "    "
 
 

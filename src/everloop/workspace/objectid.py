@@ -7,14 +7,13 @@ with that word, and they lie where DVC 2 has put them. So the two kinds are neve
 
 from __future__ import annotations
 
-import re
-
+from everloop.latepattern import LatePattern
 from everloop.workspace.values import DIRECTORY_SUFFIX
 
 LEGACY = "md5-dos2unix:"
 FOLDER = "files/md5/"
 _N_LEGACY = len(LEGACY)
-_KEY = re.compile(r"(files/md5/)?([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)")
+_KEY = LatePattern(r"(files/md5/)?([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)")
 
 
 def legacy(md5: str) -> str:

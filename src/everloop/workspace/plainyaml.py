@@ -8,20 +8,21 @@ against each other: whatever is read here, ruamel reads the same, and whatever i
 
 from __future__ import annotations
 
-import re
 from typing import Any
+
+from everloop.latepattern import LatePattern
 
 UNDECIDED = object()
 """The text has something that only a whole YAML reader can judge."""
 
-_KEY = re.compile(r"([A-Za-z_./][A-Za-z0-9_./@+-]{0,100}|[0-9a-f]{1,40}[A-Za-z0-9_./@+-]{0,60}):(?: +|$)")
-_SINGLE = re.compile(r"'((?:[^']|'')*)' *(?: #.*)?")
-_DOUBLE = re.compile(r'"([^"\\]*)" *(?: #.*)?')
-_FLOW = re.compile(r"\[ *((?:[A-Za-z0-9_./-]+(?: *, *[A-Za-z0-9_./-]+)*)?) *\] *(?: #.*)?")
-_INT = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,15})\.[0-9]{1,17}")
+_KEY = LatePattern(r"([A-Za-z_./][A-Za-z0-9_./@+-]{0,100}|[0-9a-f]{1,40}[A-Za-z0-9_./@+-]{0,60}):(?: +|$)")
+_SINGLE = LatePattern(r"'((?:[^']|'')*)' *(?: #.*)?")
+_DOUBLE = LatePattern(r'"([^"\\]*)" *(?: #.*)?')
+_FLOW = LatePattern(r"\[ *((?:[A-Za-z0-9_./-]+(?: *, *[A-Za-z0-9_./-]+)*)?) *\] *(?: #.*)?")
+_INT = LatePattern(r"0|-?[1-9][0-9]{0,17}")
+_FLOAT = LatePattern(r"-?(?:0|[1-9][0-9]{0,15})\.[0-9]{1,17}")
 # More than the numbers, dates and other values of YAML 1.2 that no rule below knows: none of these is decided here.
-_PERHAPS_VALUE = re.compile(
+_PERHAPS_VALUE = LatePattern(
     r"[-+]?(?:[0-9_.]*[eE]?[-+0-9_.]*|0[xX][0-9a-fA-F_]*|0?[oO][0-9_]*|0[bB][0-9_]*|\.[iI][nN][fF]|\.[nN][aA][nN])"
     r"|[0-9]{4}-.*|[=~]|<<"
 )
@@ -32,12 +33,12 @@ _CONSTANTS = {
 }
 _INDICATORS = frozenset("-?:,[]{}#&*!|>'\"%@`")
 # Written as they are, or in quotes; a longer text with spaces would be folded.
-_BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*(?: [A-Za-z0-9_./-]+)*")
+_BARE = LatePattern(r"[A-Za-z_/][A-Za-z0-9_./@-]*(?: [A-Za-z0-9_./-]+)*")
 # Words of a shell: of what is at their end or after a space only `:` and `#` mean something, and with a space in it
 # no text is a number or a constant.
-_SENTENCE = re.compile(r"[A-Za-z_/][!-~]*(?: [!-~]+)+")
-_MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
-_QUOTED = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
+_SENTENCE = LatePattern(r"[A-Za-z_/][!-~]*(?: [!-~]+)+")
+_MD5 = LatePattern(r"[0-9a-f]{32}(?:\.dir)?")
+_QUOTED = LatePattern(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _WIDTH = 70
 
 

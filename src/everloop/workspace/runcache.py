@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everloop.errors import FailedError, InvalidError
+from everloop.latepattern import LatePattern
 from everloop.workspace import durable, parallel, yamlfile
 from everloop.workspace.routes import Failure
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from everloop.workspace.workspace import Workspace
 
 _FOLDER = "runs/"
-_PLACE = re.compile(r"runs/([0-9a-f]{2})/(\1[0-9a-f]{62})/([0-9a-f]{64})")
+_PLACE = LatePattern(r"runs/([0-9a-f]{2})/(\1[0-9a-f]{62})/([0-9a-f]{64})")
 _NOT_HASHED = {"size", "nfiles"}
 # An entry is a few lines for each file; this is a stranger.
 _MOST_BYTES = 64 << 20

@@ -19,13 +19,14 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.latepattern import LatePattern
 from everloop.plaintext import nearest
 from everloop.workspace import valuefiles
 
 DEFAULT_FILE = "params.yaml"
 _TEMPLATE = re.compile(r"(?<!\\)\$\{(.*?)\}")
 _WORD = r"[^.\[\]]+"
-_PATH = re.compile(rf"{_WORD}(?:\.{_WORD}|\[{_WORD}\])*")
+_PATH = LatePattern(rf"{_WORD}(?:\.{_WORD}|\[{_WORD}\])*")
 _MISSING = object()
 
 # Gives the text of a file by its path from the workspace's root, None when there is no such file.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -282,11 +281,14 @@ class Trash:
 
 
 def _remove_gone(folder: Path) -> None:
+    # Here, because it loads the compressors of archives as well.
+    from shutil import rmtree
+
     plan = folder / _PLAN
     objects_at = _read(plan).objects_at if plan.exists() else ""
     if objects_at and Path(objects_at).parent != folder.parent:
-        shutil.rmtree(objects_at, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+        rmtree(objects_at, ignore_errors=True)
+    rmtree(folder, ignore_errors=True)
 
 
 def _remove(target: Path, files: Iterable[str], root: Path) -> None:
@@ -309,7 +311,9 @@ def _keep(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EACCES:
             raise
-    shutil.copy2(source, target)
+    from shutil import copy2
+
+    copy2(source, target)
 
 
 def _read(plan: Path) -> Operation:
