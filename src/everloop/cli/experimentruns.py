@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("-n", "--name", metavar="NAME", help="Of the experiment; drawn when none is given.")
-@click.option("-m", "--message", metavar="TEXT", help="Of the commit.")
+@click.option("-m", "-M", "--message", metavar="TEXT", help="Of the commit.")
 @click.option(
     "-S",
     "--set-param",
