@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from everloop.errors import FailedError
-from everloop.pipelines import graph
 from everloop.pipelines.experiments import refs, reproduction, saving
 from everloop.pipelines.experiments.tasks import Queue, State, Task
 from everloop.pipelines.values import Event
@@ -58,7 +57,7 @@ def run(
             should_stop=should_stop,
         )
         reserved = saving.Reserved(name=task.name, baseline=task.baseline, old=task.old)
-        addresses = graph.load(inner).plan(task.targets)
+        addresses = reproduction.addresses(inner, task.targets, task.options)
         return saving.commit(inner, reserved, message=task.message, addresses=addresses, main=workspace)
 
 
