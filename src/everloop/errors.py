@@ -34,6 +34,10 @@ class NotFoundError(EverloopError):
     family = "not_found"
 
 
+class OutsideError(NotFoundError):
+    """There is no workspace around the folder."""
+
+
 class ConflictError(EverloopError):
     """The thing exists already with other content, or changed since it was read."""
 

@@ -65,7 +65,8 @@ def test_diff_of_targets_takes_several_words(workspace: Workspace) -> None:
 
 
 def test_diff_without_differences(workspace: Workspace) -> None:
-    assert ever("diff", "HEAD", "main").stdout == "no data differ\n"
+    done = ever("diff", "HEAD", "main")
+    assert (done.stdout, done.stderr) == ("", "no data differ\n")
     assert json.loads(ever("diff", "HEAD", "HEAD", "--json").stdout) == {}
 
 

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from everloop.version import DVC_VERSION, __version__
 from everloop.workspace import Workspace
-from tests.workspace.dvcpeer import DVC, called, commit, dvc, environment, needs_dvc, write
-
-EVER = Path(sys.executable).with_name("ever")
-
-
-@pytest.fixture(scope="module")
-def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `dvc` that is a link to `ever`, as an extension's setting or a folder of PATH would have it."""
-    link = tmp_path_factory.mktemp("bin") / "dvc"
-    link.symlink_to(EVER)
-    return link
+from tests.cli.standin import EVER, call, order_free
+from tests.workspace.dvcpeer import DVC, commit, dvc, needs_dvc, write
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +27,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commit(folder)
     write(folder, {"d/a": "changed", "d/new": "n", "d/sub/b": None})
     return folder
-
-
-def call(tool: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    # So wide that DVC folds no line, however long the paths here are.
-    home = environment(folder.parent / "home") | {"COLUMNS": "1000"}
-    if tool == DVC:
-        return called(folder, *words, env=home)
-    return subprocess.run([str(tool), *words], cwd=folder, env=home, capture_output=True, text=True, check=False)
-
-
-def order_free(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: order_free(item) for key, item in value.items() if key != "size"}
-    return sorted(map(order_free, value), key=str) if isinstance(value, list) else value
 
 
 ASKED = [

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from everloop.cli.output import emit, hint, json_option, say
+from everloop.cli.reproflags import repro_flags
 from everloop.errors import FailedError
-from everloop.pipelines import Event, EventKind
+from everloop.pipelines import Event, EventKind, OnError
 from everloop.workspace import Workspace
+from everloop.workspace.walk import PIPELINE_FILE
 
 if TYPE_CHECKING:
+    from everloop.pipelines.commit import Confirm
     from everloop.pipelines.experiments.queueing import Wish
     from everloop.pipelines.experiments.tasks import Seen
+
+_PASSED_ON = (
+    "force",
+    "single_item",
+    "pipeline",
+    "all_pipelines",
+    "recursive",
+    "downstream",
+    "force_downstream",
+    "pull",
+    "allow_missing",
+    "dry",
+    "glob",
+)
+_TAKEN_BACK = {"no_commit": "commit", "no_run_cache": "run_cache"}
 
 
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("-n", "--name", metavar="NAME", help="Of the experiment; drawn when none is given.")
-@click.option("-m", "--message", metavar="TEXT", help="Of the commit.")
+@click.option("-m", "-M", "--message", metavar="TEXT", help="Of the commit.")
 @click.option(
     "-S",
     "--set-param",
@@ -37,7 +56,7 @@ if TYPE_CHECKING:
     "-C", "--copy-paths", multiple=True, metavar="PATH", help="With --temp, --queue: copy an ignored or untracked path."
 )
 @click.option("-f", "--force", is_flag=True, help="Run all stages; replace an experiment of the same name.")
-@click.option("--dry", is_flag=True, help="Only tell what would be done.")
+@repro_flags
 @click.option("--no-hydra", is_flag=True, help="Do not let Hydra compose params.yaml, whatever is configured.")
 @json_option
 def run(
@@ -46,6 +65,7 @@ def run(
     run_all: bool,
     jobs: int,
     temp: bool,
+    interactive: bool,
     no_hydra: bool,
     as_json: bool,
     **words: Any,
@@ -64,28 +84,43 @@ def run(
     if run_all:
         _run_all(workspace, jobs, as_json=as_json)
         return
+    if (temp or is_queued) and words["no_commit"]:
+        raise click.UsageError(
+            "--no-commit keeps outputs in the workspace alone, so it goes neither with --temp nor --queue"
+        )
     wish = _wish(workspace, targets, words, composed=not no_hydra)
     if is_queued:
         _queue(workspace, wish, as_json=as_json)
     else:
-        _run(workspace, wish, is_aside=temp, as_json=as_json)
+        asks = interactive or workspace.config.is_interactive
+        _run(workspace, wish, is_aside=temp, confirm=_ask if asks else None, as_json=as_json)
 
 
 def _wish(workspace: Workspace, targets: tuple[str, ...], words: dict[str, Any], *, composed: bool) -> Wish:
     from everloop.cli.words import absolute
     from everloop.pipelines.experiments.queueing import Wish
 
-    options = {key: True for key in ("force", "dry") if words[key]}
     return Wish(
-        targets=targets or None,
+        # As of `repro`: without targets, the pipeline of this folder.
+        targets=targets or (PIPELINE_FILE,),
         assignments=words["assignments"],
         name=words["name"],
         message=words["message"],
         copy_paths=tuple(workspace.relative(path) for path in absolute(words["copy_paths"])),
         force=words["force"],
-        options=options,
+        options=_options(workspace, words),
         composed=composed,
     )
+
+
+def _options(workspace: Workspace, words: dict[str, Any]) -> dict[str, Any]:
+    """The flags for `repro` that were given, as they can be kept in a file."""
+    given: dict[str, Any] = {flag: True for flag in _PASSED_ON if words[flag]}
+    given.update({word: False for flag, word in _TAKEN_BACK.items() if words[flag]})
+    if words["keep_going"] or words["ignore_errors"]:
+        given["on_error"] = OnError.IGNORE if words["ignore_errors"] else OnError.KEEP_GOING
+    folder = workspace.relative(Path.cwd())
+    return given | ({"folder": folder} if folder not in ("", ".") else {})
 
 
 def _queue(workspace: Workspace, wish: Wish, *, as_json: bool) -> None:
@@ -100,13 +135,19 @@ def _queue(workspace: Workspace, wish: Wish, *, as_json: bool) -> None:
     hint("ever queue start, or ever exp run --run-all")
 
 
-def _run(workspace: Workspace, wish: Wish, *, is_aside: bool, as_json: bool) -> None:
+def _ask(sentence: str) -> bool:
+    return click.confirm(f"reproduce {sentence}?", err=True)
+
+
+def _run(workspace: Workspace, wish: Wish, *, is_aside: bool, confirm: Confirm | None, as_json: bool) -> None:
     from everloop.cli.experiments import tell_left_out
     from everloop.pipelines.experiments import running
 
     is_dry = bool(wish.options.get("dry"))
-    verb = running.run_aside if is_aside and not is_dry else running.run
-    ran = verb(workspace, wish, on_event=_tell)
+    if is_aside and not is_dry:
+        ran = running.run_aside(workspace, wish, on_event=_tell)
+    else:
+        ran = running.run(workspace, wish, on_event=_tell, confirm=confirm)
     stages = ran.report.stages if ran.report is not None else ()
     lines = [f"{stage.stage}: {stage.outcome} ({stage.seconds:.1f} s)" for stage in stages]
     if ran.saved is None:

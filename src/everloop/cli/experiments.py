@@ -62,25 +62,25 @@ def list_command(
         lines = [each.name if name_only else each.commit for each in found]
     else:
         called = selecting.names_of(workspace.git, {each.baseline for each in found})
-        lines = list(_by_baseline(found, called))
+        lines = list(_by_baseline(found, called, has_commits=git_remote is None))
     if lines or as_json:
         emit(found, as_json=as_json, text=lines)
     hint("ever exp show" if found else "ever exp run -S KEY=VALUE")
 
 
-def _by_baseline(found: list[Experiment], called: dict[str, str]) -> Iterator[str]:
+def _by_baseline(found: list[Experiment], called: dict[str, str], *, has_commits: bool) -> Iterator[str]:
     baseline = ""
     for each in found:
         if each.baseline != baseline:
             baseline = each.baseline
             yield f"{called.get(baseline, baseline[:7])}:"
-        yield f"\t{each.commit[:7]} [{each.name}]"
+        yield f"\t{each.commit[:7]} [{each.name}]" if has_commits else f"\t{each.name}"
 
 
 @experiments.command()
 @click.argument("targets", nargs=-1)
 @click.option("-n", "--name", metavar="NAME", help="Of the experiment; drawn when none is given.")
-@click.option("-m", "--message", metavar="TEXT", help="Of the commit.")
+@click.option("-m", "-M", "--message", metavar="TEXT", help="Of the commit.")
 @click.option("-f", "--force", is_flag=True, help="Replace an experiment of the same name.")
 @click.option("-R", "--recursive", is_flag=True, help="A folder means all that is described below it.")
 @click.option("-I", "--include-untracked", multiple=True, metavar="PATH", help="Take an untracked file in, too.")

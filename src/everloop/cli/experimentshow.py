@@ -38,6 +38,7 @@ _IGNORED: Any = {"expose_value": False, "is_flag": True}
     "--html", "page", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that can be sorted."
 )
 @click.option("--no-pager", **_IGNORED, help="Nothing is ever piped into a pager here.")
+@click.option("--no-fetch", **_IGNORED, hidden=True)
 @click.option("-f", "--force", "is_fresh", is_flag=True, help="Read all commits anew.")
 @json_option
 def show(as_csv: bool, as_markdown: bool, page: str | None, precision: int | None, as_json: bool, **words: Any) -> None:

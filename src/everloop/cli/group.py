@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from everloop.cli import stands_in_for_dvc
+from everloop.cli import standin, stands_in_for_dvc
 from everloop.cli.commands import ALIASES, COMMANDS, help_text
 from everloop.cli.manners import give_manners, global_options, tell_more
 from everloop.errors import EverloopError
@@ -20,8 +20,6 @@ from everloop.version import __version__
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-# What DVC exits with when its words are wrong.
-_DVC_USAGE = 254
 _OF_THE_MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
 )
@@ -88,7 +86,7 @@ def run() -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(_DVC_USAGE if stands_in_for_dvc() and error.exit_code == 2 else error.exit_code)
+        sys.exit(standin.USAGE if stands_in_for_dvc() and error.exit_code == 2 else error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
@@ -98,9 +96,13 @@ def run() -> None:
             raise
         where = f": {error.filename}" if error.filename else ""
         click.echo(click.style("error: ", fg="red") + f"{error.strerror}{where}", err=True)
-        sys.exit(1)
+        sys.exit(_code(error))
     except EverloopError as error:
         click.echo(click.style("error: ", fg="red") + error.message, err=True)
         if error.hint:
             click.echo(error.hint, err=True)
-        sys.exit(1)
+        sys.exit(_code(error))
+
+
+def _code(error: EverloopError | OSError) -> int:
+    return standin.exit_code(error, sys.argv[1:]) if stands_in_for_dvc() else 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from everloop.cli.output import emit, hint, json_option
+from everloop.cli.output import emit, hint, json_option, say
 from everloop.cli.rows import show_row_diff
 from everloop.cli.words import ManyWords, absolute
 from everloop.workspace import DataStatus, Workspace
@@ -56,6 +56,8 @@ def diff(
       ever diff v1.0 main --md
       ever diff v1.0 --rows --key id --targets data/flights.csv
     """
+    workspace = Workspace.open()
+    before, after = _commit(workspace, before), after and _commit(workspace, after)
     if rows:
         show_row_diff(
             before,
@@ -70,14 +72,27 @@ def diff(
         return
     if key or memory:
         raise click.UsageError("--key and --memory go with --rows")
-    found = Workspace.open().diff(before, after, absolute(targets) or None)
+    found = workspace.diff(before, after, absolute(targets) or None)
     if hide_missing or after is not None:
         found.pop("not in cache", None)
     if not show_hash:
         found = {kind: [{"path": entry["path"]} for entry in entries] for kind, entries in found.items()}
     lines = list(_markdown(found, show_hash) if as_markdown else _lines(found))
-    emit(found, as_json=as_json, text=lines or "no data differ")
+    if lines or as_json:
+        emit(found, as_json=as_json, text=lines)
+    else:
+        # Scripts ask whether anything is printed at all.
+        say("no data differ")
     hint("ever checkout --rev REV (go back), or ever add DATA (record what changed)")
+
+
+def _commit(workspace: Workspace, rev: str) -> str:
+    """The commit of an experiment that is named; any other revision as it is."""
+    if rev == "HEAD":
+        return rev
+    from everloop.pipelines.moments import resolve
+
+    return resolve(workspace, rev)
 
 
 @click.group()

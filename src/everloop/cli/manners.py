@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from contextlib import chdir, redirect_stdout
+from pathlib import Path
 
 import click
 
@@ -77,7 +77,9 @@ def _verbose_option() -> click.Option:
 def _hush(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value and _QUIET not in context.meta:
         context.meta[_QUIET] = True
-        context.find_root().with_resource(redirect_stdout(io.TextIOWrapper(open(os.devnull, "wb"))))  # noqa: PTH123, SIM115
+        root = context.find_root()
+        nowhere = root.with_resource(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - closed with the root
+        root.with_resource(redirect_stdout(nowhere))
 
 
 def _note(context: click.Context, _: click.Parameter, value: int) -> None:

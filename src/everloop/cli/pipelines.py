@@ -8,6 +8,7 @@ import click
 
 from everloop import pipelines
 from everloop.cli.output import emit, hint, json_option, say
+from everloop.cli.reproflags import repro_flags
 from everloop.cli.stageprogress import Progress
 from everloop.config import Settings
 from everloop.pipelines import OnError, Reach
@@ -21,21 +22,7 @@ from everloop.workspace.walk import PIPELINE_FILE
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Run the stages also when nothing changed.")
-@click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
-@click.option("-s", "--single-item", is_flag=True, help="Only the targets, not what they depend on.")
-@click.option("-p", "--pipeline", is_flag=True, help="All that hangs together with the targets.")
-@click.option("-P", "--all-pipelines", is_flag=True, help="All pipelines of the workspace.")
-@click.option("-R", "--recursive", is_flag=True, help="A target may be a folder: all that is described below it.")
-@click.option("--downstream", is_flag=True, help="The targets and what depends on them.")
-@click.option("--force-downstream", is_flag=True, help="Run what depends on a stage that ran, in any case.")
-@click.option("--pull", is_flag=True, help="Bring missing data, outputs and runs from the remote.")
-@click.option("--allow-missing", is_flag=True, help="Leave stages of which only data are missing.")
-@click.option("--dry", is_flag=True, help="Only tell what would be done.")
-@click.option("-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it.")
-@click.option("--ignore-errors", is_flag=True, help="After a failure, go on with everything.")
-@click.option("--glob", is_flag=True, help="Targets are patterns of stage names.")
-@click.option("--no-commit", is_flag=True, help="Record the outputs, keep no copy in the cache yet.")
-@click.option("--no-run-cache", is_flag=True, help="Run a stage also when an equal run is known.")
+@repro_flags
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, help="Commands at once.", show_default=True)
 @click.option(
     "-S", "--set-param", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a parameter in params.yaml first."

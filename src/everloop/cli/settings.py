@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from everloop.cli import stands_in_for_dvc
 from everloop.cli.opening import open_workspace
-from everloop.cli.output import emit, hint, json_option
+from everloop.cli.output import emit, hint, json_option, say
 from everloop.errors import NotFoundError
 from everloop.workspace import Workspace, remotes
 from everloop.workspace.configuration import Configuration, Level, Setting, split_name
@@ -69,7 +70,13 @@ def config(
     if name is None:
         raise click.UsageError("NAME is missing; `ever config --list` shows what is set")
     if value is None and not unset:
-        setting = configuration.get(name, chosen)
+        try:
+            setting = configuration.get(name, chosen)
+        except NotFoundError:
+            if chosen is None and stands_in_for_dvc():
+                # DVC says nothing of what is set nowhere, and tools that ask take it for "no".
+                return
+            raise
         origin = f"{_origin(setting.file)}\t" if show_origin else ""
         emit({setting.name: setting.value}, as_json=as_json, text=f"{origin}{setting.value}")
         return
@@ -114,8 +121,11 @@ def remote_list(level: str | None, as_json: bool) -> None:
     found = remotes.listed(_configuration(), _level(level))
     lines = ["\t".join([each.name, each.shown["url"], *(["(default)"] if each.is_default else [])]) for each in found]
     value = [{"name": each.name, "is_default": each.is_default, **each.shown} for each in found]
-    emit(value, as_json=as_json, text=lines or "there are no remotes")
-    if not found:
+    if found or as_json:
+        emit(value, as_json=as_json, text=lines)
+    else:
+        # On stdout stands nothing but remotes: tools read it line by line.
+        say("there are no remotes")
         hint("ever remote add -d NAME URL")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from everloop.cli.fromhere import status_from
 from everloop.cli.output import emit, hint, json_option
 from everloop.cli.transferwords import transfer_options
 from everloop.pipelines import status as status_of_all
@@ -40,9 +41,9 @@ def status(targets: tuple[str, ...], cloud: bool, quiet: bool, no_updates: bool,
         return
     if any(value for word, value in words.items() if word not in ("with_deps", "recursive")):
         raise click.UsageError("--all-branches, --all-tags, --all-commits, --jobs and --glob go with --cloud")
-    found = status_of_all(
-        Workspace.open(), targets, Path.cwd(), with_deps=words["with_deps"], recursive=words["recursive"]
-    )
+    workspace, here = Workspace.open(), Path.cwd()
+    report = status_of_all(workspace, targets, here, with_deps=words["with_deps"], recursive=words["recursive"])
+    found = status_from(report, workspace.root, here)
     lines = [line for address, entries in found.items() for line in _described(address, entries)]
     if quiet:
         if found:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self, Unpack
 
-from everloop.errors import InvalidError, NotFoundError
+from everloop.errors import InvalidError, NotFoundError, OutsideError
 from everloop.workspace import dvcfile, gitignore, locks, records, revisions, walk
 from everloop.workspace.cache import Cache
 from everloop.workspace.claims import Claims
@@ -43,13 +43,13 @@ class WorkingTree:
         """Open the workspace that holds the path: the nearest folder, from there upwards, with a `.dvc` folder in it.
 
         Raises:
-            NotFoundError: There is none.
+            OutsideError: There is none.
         """
         start = Path(path).absolute()
         for folder in (start, *start.parents):
             if (folder / ".dvc").is_dir():
                 return cls(folder)
-        raise NotFoundError(f"{start} is not inside a workspace: no .dvc folder there or above it", hint="ever init")
+        raise OutsideError(f"{start} is not inside a workspace: no .dvc folder there or above it", hint="ever init")
 
     @property
     def root(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import EverloopError, InvalidError
+from everloop.pipelines.commit import Confirm
 from everloop.pipelines.experiments import here, queueing, reproduction, sandbox, saving
 from everloop.pipelines.experiments.overrides import Override, combinations, is_grid, parse
 from everloop.pipelines.experiments.queueing import Wish
@@ -34,13 +35,14 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     report: Report | None = None
 
 
-def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None) -> Ran:
+def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None, confirm: Confirm | None = None) -> Ran:
     """Run an experiment in the workspace, which holds what it came to afterwards.
 
     Args:
         workspace: Where.
         wish: What to run.
         on_event: Told what happens.
+        confirm: Asked before each stage.
 
     Raises:
         InvalidError: `assignments` make a grid, or one is malformed or names what its file does not have.
@@ -63,6 +65,7 @@ def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None) -
             baseline=reserved.baseline,
             root=workspace.root,
             on_event=on_event,
+            confirm=confirm,
         )
         if is_dry:
             return Ran(saved=None, report=report)
