@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "get": ("Sources", "everloop.cli.sources", "get_command", "Bring data of a repository here."),
     "get-url": ("Sources", "everloop.cli.sources", "get_url", "Bring what lies at an address here."),
     "list-url": ("Sources", "everloop.cli.sources", "list_url", "List what lies at an address."),
-    "artifacts": ("Sources", "everloop.cli.artifacts", "artifacts", "Bring artifacts here, by name and version."),
+    "artifacts": ("Pipeline", "everloop.cli.artifacts", "artifacts", "Bring artifacts here, by name and version."),
     "import": ("Sources", "everloop.cli.imports", "import_command", "Bring data of a repository, and track them."),
     "import-url": ("Sources", "everloop.cli.imports", "import_url", "Bring what lies at an address, and track it."),
     "update": ("Sources", "everloop.cli.imports", "update", "Bring imported data up to date."),
