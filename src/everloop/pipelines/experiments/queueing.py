@@ -14,15 +14,12 @@ import msgspec
 
 from everloop.errors import NotFoundError
 from everloop.pipelines import graph
-from everloop.pipelines.experiments import composing, files, saving
+from everloop.pipelines.experiments import composing, files, reproduction, saving
 from everloop.pipelines.experiments.overrides import Overrides, combinations, is_grid, parse
 from everloop.pipelines.experiments.tasks import Queue, Task
 from everloop.pipelines.paramedit import edited
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE
 from everloop.workspace import Change, Workspace, dvcfile, gitsnapshot
-
-# With other options of `repro` a target may be a pattern or a folder.
-_PLAIN = frozenset({"force", "dry"})
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,9 +72,8 @@ def put(workspace: Workspace, wish: Wish, *, is_queued: bool = True) -> list[tup
     with workspace.locked():
         reserved = saving.reserve_all(workspace, wanted, force=wish.force, taken=queue.promised())
         whole = graph.load(workspace)
-        if set(wish.options) <= _PLAIN:
-            # An unknown target is told now, not when it runs.
-            whole.plan(wish.targets)
+        # An unknown target is told now, not when it runs.
+        reproduction.addresses(workspace, whole, wish.targets, wish.options)
         commits = _commits(workspace, whole, reserved, grid, Changes(workspace, composed=wish.composed))
         now = time.time()
         tasks = [

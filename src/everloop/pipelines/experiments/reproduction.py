@@ -6,19 +6,25 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from everloop.pipelines import graph
+from everloop.pipelines import plan
 from everloop.pipelines.commit import Confirm
+from everloop.pipelines.graph import Graph
 from everloop.pipelines.plan import Reach
 from everloop.pipelines.repro import repro as reproduce
 from everloop.pipelines.values import Event, OnError, Report
 from everloop.workspace import Workspace
 
 
-def reproduced(workspace: Workspace, targets: Iterable[str] | None, report: Report) -> list[str]:
-    """The stages and `.dvc` files that a call of `repro` was about, with all that they depend on."""
-    # Out of the report, not the targets: these may be patterns and folders.
-    looked_at = None if targets is None else [stage.stage for stage in report.stages]
-    return graph.load(workspace).plan(looked_at)
+def addresses(
+    workspace: Workspace, whole: Graph, targets: Iterable[str] | None, options: Mapping[str, Any]
+) -> list[str]:
+    """The stages and `.dvc` files that `repro` looks at for these words.
+
+    Raises:
+        NotFoundError: A target means nothing.
+    """
+    folder = _folder(workspace, options)
+    return list(plan.make(workspace, whole, targets, _reach(options), folder).addresses)
 
 
 def repro(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import EverloopError, InvalidError
+from everloop.pipelines import graph
 from everloop.pipelines.commit import Confirm
 from everloop.pipelines.experiments import here, queueing, reproduction, sandbox, saving
 from everloop.pipelines.experiments.overrides import Override, combinations, is_grid, parse
@@ -70,7 +71,7 @@ def run(workspace: Workspace, wish: Wish, *, on_event: Listener | None = None, c
         if is_dry:
             return Ran(saved=None, report=report)
         with workspace.locked():
-            addresses = reproduction.reproduced(workspace, wish.targets, report)
+            addresses = reproduction.addresses(workspace, graph.load(workspace), wish.targets, wish.options)
             saved = saving.commit(workspace, reserved, message=wish.message, addresses=addresses)
     return Ran(saved=saved, report=report)
 

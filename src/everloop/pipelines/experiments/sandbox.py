@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from everloop.errors import FailedError
+from everloop.pipelines import graph
 from everloop.pipelines.experiments import refs, reproduction, saving
 from everloop.pipelines.experiments.tasks import Queue, State, Task
 from everloop.pipelines.values import Event
@@ -46,7 +47,7 @@ def run(
         return saving.Saved(experiment=done)
     with _worktree(workspace, task) as inner:
         inner.checkout(force=True, allow_missing=True)
-        report = reproduction.repro(
+        reproduction.repro(
             inner,
             task.targets,
             task.options,
@@ -57,7 +58,7 @@ def run(
             should_stop=should_stop,
         )
         reserved = saving.Reserved(name=task.name, baseline=task.baseline, old=task.old)
-        addresses = reproduction.reproduced(inner, task.targets, report)
+        addresses = reproduction.addresses(inner, graph.load(inner), task.targets, task.options)
         return saving.commit(inner, reserved, message=task.message, addresses=addresses, main=workspace)
 
 
