@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -141,9 +142,17 @@ def shown(folder: Path, *words: str) -> tuple[list[Any], list[Any]]:
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Workspace:
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Several branches, a tag, a commit from before the pipeline, one whose pipeline is broken, and experiments."""
+    # Commits of one second have no order that both tools would keep.
+    seconds = itertools.count(1_700_000_000)
+
+    def later() -> None:
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"{next(seconds)} +0000")
+
+    later()
     workspace = make(tmp_path / "project")
+    later()
     root = workspace.root
     (root / "other.json").write_text('{"a": {"b": 1, "c": 2}, "d": [1, 2]}')
     (root / "sub").mkdir()
@@ -157,11 +166,13 @@ def history(tmp_path: Path) -> Workspace:
     running.run(workspace, Wish(name="one", assignments=("lr=0.4",)))
     running.run_aside(workspace, Wish(name="two", assignments=("other.json:a.b=7",)))
     git(root, "checkout", "-q", "-f", "-b", "side")
+    later()
     pipelines.set_params(root / "params.yaml", {"lr": 0.25})
     (root / "metrics.json").write_text("not JSON")
     git(root, "commit", "-q", "-a", "-m", "side")
     third = gitsnapshot.commit_tree(workspace.git, git(root, "rev-parse", "v1^{tree}").strip(), ["HEAD"], "by hand")
     refs.put(workspace, "three", workspace.git.head(), third, "")
+    later()
     (root / "dvc.yaml").write_text("stages: [no, pipeline]\n")
     git(root, "commit", "-q", "-a", "-m", "broken")
     git(root, "checkout", "-q", "main")

