@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import pytest
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.workspace import Change, Workspace
 
+_WRITES = itertools.count()
+
 
 def write(workspace: Workspace, path: str, text: str = "hello\n") -> Path:
     target = workspace.root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
-    # As old as data usually are; a file of this very moment is hashed once more by the next command.
-    os.utime(target, ns=(10**18 + 1, 10**18 + 1))
+    # As old as data usually are; a file of this very moment is hashed once more by the next command. No two have one
+    # time: they may have one size, and one inode after the other.
+    time_ns = 10**18 + 1000 * next(_WRITES) + 1
+    os.utime(target, ns=(time_ns, time_ns))
     return target
 
 

@@ -7,7 +7,6 @@ processes, also of several workspaces, may share a cache. Leaves paths in the wo
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
@@ -17,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from everloop.errors import FailedError, NotFoundError
-from everloop.workspace import hashing, links, objectid
+from everloop.workspace import hashing, links, objectid, scratch
 from everloop.workspace.incoming import SHARED_FOLDER, Incoming, object_folders
 from everloop.workspace.state import CLOCK_TICK_NS
 
@@ -156,19 +155,13 @@ class Cache:
         """
         folder = self.root / _INCOMING
         self.make_folder(folder)
-        _remove_leftovers(folder)
-        own = folder / os.urandom(8).hex()
-        self.make_folder(own)
-        descriptor = os.open(own, os.O_RDONLY)
-        try:
-            # Held as long as this process lives, so that others know which folders a crash has left behind.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        scratch.remove_leftovers(folder)
+        with scratch.private(folder) as own:
+            if self.is_shared:
+                own.chmod(SHARED_FOLDER)
             batch = Incoming(self, own, may_link=may_link)
             yield batch
             batch.finish()
-        finally:
-            _remove(own)
-            os.close(descriptor)
 
 
 def corrupt(path: Path) -> FailedError:
@@ -177,26 +170,3 @@ def corrupt(path: Path) -> FailedError:
         f"the cache object {path} is damaged: its bytes do not have the hash that names it",
         hint=f"delete it (rm -f {path}) and add, reproduce or pull the data again",
     )
-
-
-def _remove(folder: Path) -> None:
-    # Here, because it loads the compressors of archives as well.
-    from shutil import rmtree
-
-    rmtree(folder, ignore_errors=True)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for child in folder.iterdir():
-        try:
-            descriptor = os.open(child, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(child)
-        except BlockingIOError:
-            # Its writer lives.
-            continue
-        finally:
-            os.close(descriptor)

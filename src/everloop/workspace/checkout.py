@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import stat
 import struct
 import time
@@ -21,7 +20,7 @@ import msgspec
 
 from everloop import progress
 from everloop.errors import ConflictError, NotFoundError
-from everloop.workspace import arrangement, durable, hashing, links, objectid, slices
+from everloop.workspace import arrangement, durable, hashing, links, objectid, scratch, slices
 from everloop.workspace.arrangement import Arrangement
 from everloop.workspace.cache import Cache, corrupt
 from everloop.workspace.state import CLOCK_TICK_NS, Identity, Listing, identity
@@ -84,7 +83,6 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
             hint="keep them (ever add, ever repro) or overwrite them (ever checkout --force)",
         )
     if plans:
-        _remove_leftovers(workspace.layout.scratch_dir)
         _keep_replaced(workspace, plans)
     for plan in plans:
         _carry_out(workspace, plan)
@@ -173,20 +171,19 @@ def _below(out: Out, path: str) -> str:
 
 def _carry_out(workspace: Workspace, plan: _Plan) -> None:
     target = workspace.root / plan.out.path
-    scratch = _scratch_beside(workspace.layout.scratch_dir, target)
-    try:
+    with scratch.beside(workspace.layout.scratch_dir, target) as folder:
         if plan.content.is_directory and not os.path.lexists(target):
-            (scratch / "tree").mkdir()
-            written = _write(workspace, plan, scratch / "tree", list(plan.write))
-            arrangement.make_links(scratch / "tree", plan.arrangement)
-            arrangement.finish(scratch / "tree", plan.arrangement, workspace.layout.scratch_dir, workspace.cache)
+            (folder / "tree").mkdir()
+            written = _write(workspace, plan, folder / "tree", list(plan.write))
+            arrangement.make_links(folder / "tree", plan.arrangement)
+            arrangement.finish(folder / "tree", plan.arrangement, workspace.layout.scratch_dir, workspace.cache)
             # Nothing was there, so the whole of it appears at once.
-            (scratch / "tree").rename(target)
+            (folder / "tree").rename(target)
         else:
             names = [str(number) for number in range(len(plan.write))]
-            written = _write(workspace, plan, scratch, names)
+            written = _write(workspace, plan, folder, names)
             # What replaces something must be on the disk before; a new file that a power cut takes is made again.
-            durable.sync_all(scratch, [scratch / name for name in names])
+            durable.sync_all(folder, [folder / name for name in names])
             if plan.is_remade:
                 _require_same(workspace, plan)
             for path in plan.remove:
@@ -195,13 +192,11 @@ def _carry_out(workspace: Workspace, plan: _Plan) -> None:
                 target.mkdir(parents=True, exist_ok=True)
             arrangement.clear(target, plan.arrangement)
             for name, path in zip(names, plan.write, strict=True):
-                _put_in_place(scratch / name, target / path if path else target)
-            arrangement.make_links(scratch / "links", plan.arrangement)
+                _put_in_place(folder / name, target / path if path else target)
+            arrangement.make_links(folder / "links", plan.arrangement)
             for path in plan.arrangement.links:
-                _put_in_place(scratch / "links" / path, target / path)
+                _put_in_place(folder / "links" / path, target / path)
             arrangement.finish(target, plan.arrangement, workspace.layout.scratch_dir, workspace.cache)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     _remember(workspace, plan, written)
 
 
@@ -295,23 +290,6 @@ def _remember(workspace: Workspace, plan: _Plan, written: Listing) -> None:
         contents.remember_directory(plan.out.path, written, md5s, plan.remove, plan.content.md5)
     else:
         contents.remember(plan.out.path, (workspace.root / plan.out.path).stat(), plan.content.md5)
-
-
-def _remove_leftovers(scratch_dir: Path) -> None:
-    """Remove what a crash has left: whoever holds the workspace's lock is the only one who makes such folders."""
-    for leftover in scratch_dir.glob(".*.tmp"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-
-
-def _scratch_beside(scratch_dir: Path, target: Path) -> Path:
-    """A private folder on the filesystem of the target: a rename must not cross to another one."""
-    scratch_dir.mkdir(parents=True, exist_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    same = scratch_dir.stat().st_dev == target.parent.stat().st_dev
-    scratch = (scratch_dir if same else target.parent) / f".{os.urandom(8).hex()}.tmp"
-    scratch.mkdir()
-    return scratch
 
 
 def _materialise(cache: Cache, md5: str, aside: str, *, is_executable: bool) -> tuple[int, int, int, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from everloop.workspace.cache import Cache
@@ -28,8 +29,9 @@ def unprotect(path: Path, scratch_dir: Path, cache: Cache) -> None:
     scratch_dir.mkdir(parents=True, exist_ok=True)
     for leftover in scratch_dir.glob(f"*{_SUFFIX}"):
         # A younger one may be in use: a stage's outputs are unprotected while the workspace's lock is lent.
-        if time.time() - leftover.stat().st_mtime > _LEFT_BEHIND_S:
-            leftover.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > _LEFT_BEHIND_S:
+                leftover.unlink()
     _unprotect(path, scratch_dir, cache, is_top=True)
 
 
@@ -60,7 +62,11 @@ def _unprotect(path: Path, scratch_dir: Path, cache: Cache, *, is_top: bool = Fa
 
 
 def _umask() -> int:
-    """The process's, which can only be read by setting it."""
+    """The process's: read where the system tells it, since setting it is felt by every thread."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
