@@ -108,11 +108,17 @@ def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]
     present = contents.files(out.path) if held is not None else {}
     seen = workspace.contents.seen(out.path) if held is not None and held.is_directory else Seen()
     arranged = arrangement.arrange(out.traits, seen, wanted, present) if content.is_directory else Arrangement()
-    write = {
-        path: md5
-        for path, md5 in wanted.items()
-        if (present.get(path) != md5 or path in arranged.stale) and path not in arranged.recorded
-    }
+    # All of them where nothing is there: a million files do not fit in memory many times.
+    is_all = not present and not arranged.stale and not arranged.recorded
+    write = (
+        wanted
+        if is_all
+        else {
+            path: md5
+            for path, md5 in wanted.items()
+            if (present.get(path) != md5 or path in arranged.stale) and path not in arranged.recorded
+        }
+    )
     linked = {path: wanted[path] for path in arranged.links if path in wanted}
     remove = [path for path in present if path not in wanted and path not in arranged.recorded]
     gone = (*remove, *(path for path in write if path in present), *(path for path in linked if path in present))
@@ -266,6 +272,7 @@ def _write(workspace: Workspace, plan: _Plan, folder: Path, names: Sequence[str]
     for path, (inode, time_ns, size, is_verified) in zip(paths, found, strict=True):
         listing.append(path, (inode, time_ns, size))
         is_linked.append(not is_verified)
+    del written, found
     if any(is_linked):
         # A link to an object is the file that was verified before, unless its stat tells otherwise.
         known = workspace.contents.like(plan.content.md5).verified(plan.out.path, listing)

@@ -194,7 +194,8 @@ class State:
         places: Sequence[int] = range(len(before.names))
         if before.names != listing.names:
             place_of = {name: place for place, name in enumerate(before.names)}
-            places = [place_of.get(name, -1) for name in listing.names]
+            places = array("q", (place_of.get(name, -1) for name in listing.names))
+            del place_of
         for place, inode, time_ns, size in zip(places, listing.inodes, listing.times_ns, listing.sizes, strict=True):
             if place >= 0 and inodes[place] == inode and times_ns[place] == time_ns and sizes[place] == size:
                 yield hexes[place * _MD5_HEX : (place + 1) * _MD5_HEX]
