@@ -100,6 +100,28 @@ def test_dvc_takes_what_was_run_here(scene: Workspace) -> None:
     assert (scene.root / "model.txt").read_text() == "0.6 2"
 
 
+def test_both_set_the_same_in_toml_and_python(scene: Workspace, tmp_path: Path) -> None:
+    files = {
+        "p.toml": "seed = 1\n\n[train] # how\nlr = 0.10  # rate\nopt.name = 'adam'\nsizes = [1, 2]\n\n[x]\na = 1\n",
+        "p.py": "# all\nSEED = 1  # any\n\n\nclass Train:\n    lr = 0.1  # rate\n    opt = {'b': 2}\n",
+        "dvc.yaml": "stages:\n  s:\n    cmd: cat p.toml p.py > out\n    params: [{p.toml: [train]}, {p.py: [Train]}]\n"
+        "    outs: [out]\n",
+    }
+    for name, text in files.items():
+        (scene.root / name).write_text(text)
+    git(scene.root, "add", "-A")
+    git(scene.root, "commit", "-q", "-m", "more")
+    theirs = shutil.copytree(scene.root, tmp_path / "theirs")
+    words = (
+        "p.toml:seed=7", "p.toml:train.lr=0.25", "p.toml:train.opt.name=sgd", "p.toml:train.sizes=[3]",
+        "p.toml:+x.b=1", "p.py:SEED=2", "p.py:Train.lr=1",
+    )  # fmt: skip
+    running.run(scene, Wish(assignments=words))
+    dvc(theirs, "exp", "run", *(f"--set-param={word}" for word in words))
+    for name in ("p.toml", "p.py", "dvc.lock"):
+        assert (scene.root / name).read_text() == (theirs / name).read_text()
+
+
 def test_what_was_pushed_here_dvc_pulls_and_the_other_way_round(scene: Workspace, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "-b", "main", str(tmp_path / "hub.git"))
     scene.configuration.set("remote.store.url", str(tmp_path / "store"))
