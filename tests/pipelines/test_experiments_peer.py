@@ -237,18 +237,44 @@ def test_show_prints_the_same_json(history: Workspace, words: tuple[str, ...]) -
         assert list(mine) == list(other)
 
 
-def test_show_and_diff_print_the_same_tables(history: Workspace) -> None:
-    def both(*words: str) -> tuple[str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "everloop", "exp", *words], cwd=history.root, capture_output=True, check=True
-        )
-        return done.stdout.decode().replace("\r\n", "\n"), dvc(history.root, "exp", *words)
-
-    ours, theirs = both("show", "--csv", "--rev", "v1", "--sort-by", "lr", "--sort-order", "desc")
+def test_a_folder_of_metrics_or_params_is_all_that_lies_in_it(scene: Workspace) -> None:
+    root = scene.root
+    (root / "p").mkdir()
+    (root / "p/a.yaml").write_text("x: 1\n")
+    (root / "p/b.json").write_text('{"y": 2}')
+    (root / "make.sh").write_text(
+        "mkdir -p m/sub; echo '{\"auc\": 1, \"list\": [1]}' > m/one.json; echo 'deep: {x: 2}' > m/sub/two.yaml\n"
+        "echo text > m/bare.txt; echo '{' > m/broken.json\n"
+    )
+    (root / "dvc.yaml").write_text("stages:\n  s:\n    cmd: sh make.sh\n    metrics: [m]\nparams: [p]\n")
+    pipelines.repro(scene)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "folders")
+    ours, theirs = shown(root)
+    assert without_words(ours) == without_words(theirs)
+    (root / "m/bare.txt").write_text("other\n")
+    (root / "m/one.json").write_text('{"auc": 3}')
+    ours, theirs = (json.loads(told) for told in both(root, "diff", "--json"))
     assert ours == theirs
-    ours, theirs = both("diff", "one", "two", "--json", "--all")
+    assert set(ours["metrics"]) == {"m/bare.txt", "m/one.json"}
+    shutil.rmtree(root / "m")  # the cache has them
+    ours, theirs = shown(root)
+    assert without_words(ours) == without_words(theirs)
+
+
+def both(folder: Path, *words: str) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "everloop", "exp", *words], cwd=folder, capture_output=True, check=True
+    )
+    return done.stdout.decode().replace("\r\n", "\n"), dvc(folder, "exp", *words)
+
+
+def test_show_and_diff_print_the_same_tables(history: Workspace) -> None:
+    ours, theirs = both(history.root, "show", "--csv", "--rev", "v1", "--sort-by", "lr", "--sort-order", "desc")
+    assert ours == theirs
+    ours, theirs = both(history.root, "diff", "one", "two", "--json", "--all")
     assert json.loads(ours) == json.loads(theirs)
-    ours, theirs = both("diff", "v1", "one", "--json")
+    ours, theirs = both(history.root, "diff", "v1", "one", "--json")
     assert json.loads(ours) == json.loads(theirs)
 
 

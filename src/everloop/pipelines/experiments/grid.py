@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
-from everloop.pipelines.experiments.states import Data, Range, Shown
-from everloop.pipelines.params import flatten
+from everloop.pipelines.experiments.states import Data, Range, Shown, flat
 from everloop.plaintext import nearest
 
 METRIC, PARAM, DEP = "metric", "param", "dep"
@@ -197,7 +196,8 @@ def _flat(data: Data | None) -> tuple[dict[_Key, Any], set[tuple[str, str]]]:
     broken: set[tuple[str, str]] = set()
     for kind, files in ((METRIC, data.metrics), (PARAM, data.params)) if data is not None else ():
         for file, result in files.items():
-            values.update({(kind, file, key): value for key, value in flatten(result.get("data", {})).items()})
+            # A bare value has no name to be a column's.
+            values.update({(kind, file, key): value for key, value in flat(result).items() if key})
             if "error" in result:
                 broken.add((kind, file))
     if data is not None:
