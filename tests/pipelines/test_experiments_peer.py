@@ -272,6 +272,9 @@ def both(folder: Path, *words: str) -> tuple[str, str]:
 def test_show_and_diff_print_the_same_tables(history: Workspace) -> None:
     ours, theirs = both(history.root, "show", "--csv", "--rev", "v1", "--sort-by", "lr", "--sort-order", "desc")
     assert ours == theirs
+    for words in (("--drop", "Created|Exp", "--keep", "rev"), ("--only-changed", "--rev", "v1")):
+        ours, theirs = both(history.root, "show", "--csv", *words)
+        assert ours == theirs
     ours, theirs = both(history.root, "diff", "one", "two", "--json", "--all")
     assert json.loads(ours) == json.loads(theirs)
     ours, theirs = both(history.root, "diff", "v1", "one", "--json")
