@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from everloop import pipelines
+from everloop.errors import NotFoundError
 from everloop.pipelines.experiments import apply, queueing, refs, running, saving, selection, transfer
 from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.selection import Selection
-from everloop.workspace import Workspace, gitsnapshot
+from everloop.workspace import Workspace, gitsnapshot, valuefiles
 from tests.pipelines.scenes import DVC, dvc, environment, git, make
 
 pytestmark = [
@@ -120,6 +121,23 @@ def test_both_set_the_same_in_toml_and_python(scene: Workspace, tmp_path: Path) 
     dvc(theirs, "exp", "run", *(f"--set-param={word}" for word in words))
     for name in ("p.toml", "p.py", "dvc.lock"):
         assert (scene.root / name).read_text() == (theirs / name).read_text()
+
+
+def test_what_is_only_added_may_be_in_a_new_file(scene: Workspace, tmp_path: Path) -> None:
+    git(scene.root, "commit", "-q", "-a", "-m", "ran", "--allow-empty")
+    theirs = shutil.copytree(scene.root, tmp_path / "theirs")
+    words = ("new.yaml:+lr=1", "new.json:++a.b=x")
+    running.run(scene, Wish(assignments=words))
+    dvc(theirs, "exp", "run", *(f"--set-param={word}" for word in words))
+    for name in ("new.yaml", "new.json"):
+        ours, other = (valuefiles.parse((root / name).read_text(), name) for root in (scene.root, theirs))
+        assert ours == other
+    running.run_aside(scene, Wish(name="aside", assignments=("other.toml:+lr=1",)))
+    (aside,) = refs.find(scene.git, ["aside"])
+    assert git(scene.root, "show", f"{aside.commit}:other.toml") == "lr = 1\n"
+    assert not (scene.root / "other.toml").exists()
+    with pytest.raises(NotFoundError, match=r"gone\.yaml does not exist"):
+        running.run(scene, Wish(assignments=("gone.yaml:lr=1",)))
 
 
 def test_what_was_pushed_here_dvc_pulls_and_the_other_way_round(scene: Workspace, tmp_path: Path) -> None:

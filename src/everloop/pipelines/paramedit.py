@@ -75,7 +75,7 @@ def edited(text: str, name: str, edits: Iterable[Edit]) -> bytes:
     """A text of parameters with changes made, one after the other.
 
     Args:
-        text: Of the file.
+        text: Of the file; empty when it is a new one.
         name: Its path, for errors; what kind it is of is told by the suffix.
         edits: What to change.
 
@@ -84,6 +84,8 @@ def edited(text: str, name: str, edits: Iterable[Edit]) -> bytes:
     """
     suffix = PurePosixPath(name).suffix.lower()
     is_yaml = suffix not in (".json", ".toml", ".py")  # as for whoever reads it
+    if suffix == ".json":
+        text = text or "{}\n"
     data: Any = parse_editable_mapping(text, name) if is_yaml else valuefiles.parse(text, name)
     for edit in edits:
         _make(data, edit, name)
