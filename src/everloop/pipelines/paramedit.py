@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
-from everloop.pipelines import pythonedit, tomledit
 from everloop.pipelines.params import MISSING, flatten, lookup
 from everloop.plaintext import nearest
 from everloop.workspace import valuefiles
@@ -92,8 +91,13 @@ def edited(text: str, name: str, edits: Iterable[Edit]) -> bytes:
     if is_yaml:
         return dump(data)
     if suffix == ".toml":
+        # Here, as Python's below, because few projects keep their parameters so.
+        from everloop.pipelines import tomledit
+
         return tomledit.rewritten(text, data, name).encode()
     if suffix == ".py":
+        from everloop.pipelines import pythonedit
+
         return pythonedit.rewritten(text, data, name).encode()
     indent = _INDENT.search(text)
     written = json.dumps(data, indent=len(indent[1]) if indent else None, ensure_ascii=False)
