@@ -110,7 +110,7 @@ def test_list_draws_a_tree_and_shows_sizes(workspace: Workspace) -> None:
     tree = ever("list", "--tree", "--dvc-only").stdout.splitlines()
     assert tree == [".", "├── d", "│   ├── a", "│   └── b", "├── moved", "└── one"]
     lines = ever("ls", ".", "--dvc-only", "--size", "--show-hash").stdout.splitlines()
-    assert lines[0].split() == ["size", "md5", "path"]
+    assert lines[0].split()[-1] == "d"
     assert lines[-1].split() == ["3", "f97c5d29941bfb1b2fdab0874906ab82", "one"]
     assert ever("du", ".", "d").stdout.splitlines() == ["3  d/a", "3  d/b", "6  d"]
 

@@ -113,7 +113,7 @@ def test_list_url_of_this_machine(workspace: Workspace) -> None:
     assert ever("list-url", "d").stdout.splitlines() == ["a", "sub"]
     assert ever("list-url", "d", "-R").stdout.splitlines() == ["a", "sub/b"]
     assert ever("list-url", "d", "--tree").stdout.splitlines() == ["d", "├── a", "└── sub", "    └── b"]
-    assert ever("ls-url", "d", "--size").stdout.splitlines() == ["size  path", "3     a", "      sub"]
+    assert ever("ls-url", "d", "--size").stdout.splitlines() == ["3  a", "   sub"]
     (file,) = json.loads(ever("list-url", "d/a", "--json").stdout)
     assert (file["path"], file["size"], file["isdir"]) == ("a", 3, False)
 

@@ -129,8 +129,3 @@ def test_json_keeps_its_indentation() -> None:
 def test_what_does_not_fit_is_told(word: str, message: str) -> None:
     with pytest.raises(InvalidError, match=message):
         applied(YAML, "params.yaml", word)
-
-
-def test_other_kinds_are_refused() -> None:
-    with pytest.raises(InvalidError, match="only YAML and JSON"):
-        applied("a = 1\n", "p.toml", "p.toml:a=2")

@@ -87,6 +87,16 @@ def test_only_changed_keep_and_drop() -> None:
         grid.build(shown, Choice(drop=("(",)))
 
 
+def test_columns_that_tell_what_a_row_is_can_be_left_out() -> None:
+    shown = several(experiment("a", 1), experiment("b", 2))
+    built = grid.build(shown, Choice(drop=("Created", "typ")))
+    assert tables.comma_separated(built).split("\r\n")[0].startswith("Experiment,rev,parent,")
+    assert "Created" not in tables.text(built) + tables.markdown(built) + page.page(built, "x")
+    assert "parent" not in tables.comma_separated(grid.build(shown, Choice(only_changed=True)))
+    nothing = grid.build(shown, Choice(drop=(".",)))
+    assert tables.text(nothing) == tables.markdown(nothing) == ""
+
+
 def test_sorting_puts_those_without_a_value_last() -> None:
     shown = several(experiment("a", 2), experiment("b", None), experiment("c", 1), experiment("d", 3))
     names = [row.name for row in grid.build(shown, Choice(sort_by="auc")).rows]

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from everloop import pipelines
+from everloop.errors import NotFoundError
 from everloop.pipelines.experiments import apply, queueing, refs, running, saving, selection, transfer
 from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.selection import Selection
-from everloop.workspace import Workspace, gitsnapshot
+from everloop.workspace import Workspace, gitsnapshot, valuefiles
 from tests.pipelines.scenes import DVC, dvc, environment, git, make
 
 pytestmark = [
@@ -98,6 +99,45 @@ def test_dvc_takes_what_was_run_here(scene: Workspace) -> None:
     assert "up to date" in dvc(scene.root, "status")
     dvc(scene.root, "exp", "apply", "here")
     assert (scene.root / "model.txt").read_text() == "0.6 2"
+
+
+def test_both_set_the_same_in_toml_and_python(scene: Workspace, tmp_path: Path) -> None:
+    files = {
+        "p.toml": "seed = 1\n\n[train] # how\nlr = 0.10  # rate\nopt.name = 'adam'\nsizes = [1, 2]\n\n[x]\na = 1\n",
+        "p.py": "# all\nSEED = 1  # any\n\n\nclass Train:\n    lr = 0.1  # rate\n    opt = {'b': 2}\n",
+        "dvc.yaml": "stages:\n  s:\n    cmd: cat p.toml p.py > out\n    params: [{p.toml: [train]}, {p.py: [Train]}]\n"
+        "    outs: [out]\n",
+    }
+    for name, text in files.items():
+        (scene.root / name).write_text(text)
+    git(scene.root, "add", "-A")
+    git(scene.root, "commit", "-q", "-m", "more")
+    theirs = shutil.copytree(scene.root, tmp_path / "theirs")
+    words = (
+        "p.toml:seed=7", "p.toml:train.lr=0.25", "p.toml:train.opt.name=sgd", "p.toml:train.sizes=[3]",
+        "p.toml:+x.b=1", "p.py:SEED=2", "p.py:Train.lr=1",
+    )  # fmt: skip
+    running.run(scene, Wish(assignments=words))
+    dvc(theirs, "exp", "run", *(f"--set-param={word}" for word in words))
+    for name in ("p.toml", "p.py", "dvc.lock"):
+        assert (scene.root / name).read_text() == (theirs / name).read_text()
+
+
+def test_what_is_only_added_may_be_in_a_new_file(scene: Workspace, tmp_path: Path) -> None:
+    git(scene.root, "commit", "-q", "-a", "-m", "ran", "--allow-empty")
+    theirs = shutil.copytree(scene.root, tmp_path / "theirs")
+    words = ("new.yaml:+lr=1", "new.json:++a.b=x")
+    running.run(scene, Wish(assignments=words))
+    dvc(theirs, "exp", "run", *(f"--set-param={word}" for word in words))
+    for name in ("new.yaml", "new.json"):
+        ours, other = (valuefiles.parse((root / name).read_text(), name) for root in (scene.root, theirs))
+        assert ours == other
+    running.run_aside(scene, Wish(name="aside", assignments=("other.toml:+lr=1",)))
+    (aside,) = refs.find(scene.git, ["aside"])
+    assert git(scene.root, "show", f"{aside.commit}:other.toml") == "lr = 1\n"
+    assert not (scene.root / "other.toml").exists()
+    with pytest.raises(NotFoundError, match=r"gone\.yaml does not exist"):
+        running.run(scene, Wish(assignments=("gone.yaml:lr=1",)))
 
 
 def test_what_was_pushed_here_dvc_pulls_and_the_other_way_round(scene: Workspace, tmp_path: Path) -> None:
@@ -215,18 +255,47 @@ def test_show_prints_the_same_json(history: Workspace, words: tuple[str, ...]) -
         assert list(mine) == list(other)
 
 
-def test_show_and_diff_print_the_same_tables(history: Workspace) -> None:
-    def both(*words: str) -> tuple[str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "everloop", "exp", *words], cwd=history.root, capture_output=True, check=True
-        )
-        return done.stdout.decode().replace("\r\n", "\n"), dvc(history.root, "exp", *words)
-
-    ours, theirs = both("show", "--csv", "--rev", "v1", "--sort-by", "lr", "--sort-order", "desc")
+def test_a_folder_of_metrics_or_params_is_all_that_lies_in_it(scene: Workspace) -> None:
+    root = scene.root
+    (root / "p").mkdir()
+    (root / "p/a.yaml").write_text("x: 1\n")
+    (root / "p/b.json").write_text('{"y": 2}')
+    (root / "make.sh").write_text(
+        "mkdir -p m/sub; echo '{\"auc\": 1, \"list\": [1]}' > m/one.json; echo 'deep: {x: 2}' > m/sub/two.yaml\n"
+        "echo text > m/bare.txt; echo '{' > m/broken.json\n"
+    )
+    (root / "dvc.yaml").write_text("stages:\n  s:\n    cmd: sh make.sh\n    metrics: [m]\nparams: [p]\n")
+    pipelines.repro(scene)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "folders")
+    ours, theirs = shown(root)
+    assert without_words(ours) == without_words(theirs)
+    (root / "m/bare.txt").write_text("other\n")
+    (root / "m/one.json").write_text('{"auc": 3}')
+    ours, theirs = (json.loads(told) for told in both(root, "diff", "--json"))
     assert ours == theirs
-    ours, theirs = both("diff", "one", "two", "--json", "--all")
+    assert set(ours["metrics"]) == {"m/bare.txt", "m/one.json"}
+    shutil.rmtree(root / "m")  # the cache has them
+    ours, theirs = shown(root)
+    assert without_words(ours) == without_words(theirs)
+
+
+def both(folder: Path, *words: str) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "everloop", "exp", *words], cwd=folder, capture_output=True, check=True
+    )
+    return done.stdout.decode().replace("\r\n", "\n"), dvc(folder, "exp", *words)
+
+
+def test_show_and_diff_print_the_same_tables(history: Workspace) -> None:
+    ours, theirs = both(history.root, "show", "--csv", "--rev", "v1", "--sort-by", "lr", "--sort-order", "desc")
+    assert ours == theirs
+    for words in (("--drop", "Created|Exp", "--keep", "rev"), ("--only-changed", "--rev", "v1")):
+        ours, theirs = both(history.root, "show", "--csv", *words)
+        assert ours == theirs
+    ours, theirs = both(history.root, "diff", "one", "two", "--json", "--all")
     assert json.loads(ours) == json.loads(theirs)
-    ours, theirs = both("diff", "v1", "one", "--json")
+    ours, theirs = both(history.root, "diff", "v1", "one", "--json")
     assert json.loads(ours) == json.loads(theirs)
 
 

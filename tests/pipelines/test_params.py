@@ -107,10 +107,16 @@ def test_wrong_name_changes_nothing(tmp_path: Path, values: dict[str, object], n
     assert path.read_text() == "train: {lr: 0.1}\n"
 
 
-def test_set_in_other_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.toml").write_text("a = 1\n")
-    with pytest.raises(InvalidError, match="only YAML and JSON"):
-        set_params(tmp_path / "p.toml", {"a": 1})
+def test_set_in_files_of_any_kind(tmp_path: Path) -> None:
+    for name, text, changed in [
+        ("p.toml", "a = 1  # one\n", "a = 2  # one\n"),
+        ("p.py", "a = 1  # one\n", "a = 2  # one\n"),
+        ("p.json", '{"a": 1}', '{"a": 2}'),
+        ("p.conf", "a: 1  # one\n", "a: 2  # one\n"),
+    ]:
+        (tmp_path / name).write_text(text)
+        set_params(tmp_path / name, {"a": 2})
+        assert (tmp_path / name).read_text() == changed
     with pytest.raises(NotFoundError, match="does not exist"):
         set_params(tmp_path / "p.yaml", {"a": 1})
 

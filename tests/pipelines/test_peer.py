@@ -143,6 +143,68 @@ def test_both_tell_the_same_changes(by_dvc: Path) -> None:
     assert ours == json.loads(dvc(by_dvc, "status", "--json"))
 
 
+def test_both_record_and_restore_the_bit_of_an_executable_output(tmp_path: Path) -> None:
+    made = "for name in tool bare kept; do echo 'exit 0' > $name; chmod +x $name; done; echo 1 > plain"
+    outs = ["tool", "plain", {"bare": {"cache": False}}, {"kept": {"persist": True}}]
+    pipeline = {"cmd": made, "deps": ["one.txt"], "outs": outs}
+    roots = [tmp_path / "theirs", tmp_path / "ours"]
+    for root in roots:
+        Workspace.init(root)
+        (root / "one.txt").write_text("1")
+        (root / "dvc.yaml").write_text(json.dumps({"stages": {"s": pipeline}}))
+    dvc(roots[0], "repro", "-q")
+    pipelines.repro(Workspace.open(roots[1]))
+    locks = [(root / "dvc.lock").read_text() for root in roots]
+    assert locks[0] == locks[1]
+    assert locks[1].count("isexec: true") == 3
+
+    def bits(root: Path) -> list[bool]:
+        return [os.access(root / name, os.X_OK) for name in ("tool", "kept", "plain")]
+
+    for root in roots:
+        for name in ("tool", "kept", "plain"):
+            (root / name).unlink()
+        if root is roots[0]:
+            Workspace.open(root).checkout()
+        else:
+            dvc(root, "checkout", "-q")
+        assert bits(root) == [True, True, False]
+        assert "up to date" in dvc(root, "status")
+        assert not pipelines.repro(Workspace.open(root)).ran
+    # A change of the bit alone is no change of the bytes, for either.
+    (roots[1] / "tool").chmod(0o644)
+    assert "up to date" in dvc(roots[1], "status")
+    assert not pipelines.repro(Workspace.open(roots[1])).ran
+
+
+def test_the_bit_of_an_executable_output_comes_out_of_the_run_cache_of_either(tmp_path: Path) -> None:
+    stage = {"cmd": "echo ran >> ../count; echo 'exit 0' > tool; chmod +x tool", "deps": ["one.txt"], "outs": ["tool"]}
+    workspace = Workspace.init(tmp_path / "project")
+    root = workspace.root
+    (root / "one.txt").write_text("1")
+    (root / "dvc.yaml").write_text(json.dumps({"stages": {"s": stage}}))
+
+    def by_ever() -> None:
+        pipelines.repro(Workspace.open(root))
+
+    def by_dvc() -> None:
+        dvc(root, "repro", "-q")
+
+    for first, second in ((by_dvc, by_ever), (by_ever, by_dvc)):
+        first()
+        lock = (root / "dvc.lock").read_text()
+        for name in ("tool", "dvc.lock"):
+            (root / name).unlink()
+        second()
+        assert (root / "dvc.lock").read_text() == lock
+        assert os.access(root / "tool", os.X_OK)
+        assert (tmp_path / "count").read_text() == "ran\n"
+        (tmp_path / "count").unlink()
+        shutil.rmtree(root / ".dvc/cache")
+        for name in ("tool", "dvc.lock"):
+            (root / name).unlink()
+
+
 def test_lock_of_a_working_ever_holds_dvc_off(by_ever: Workspace) -> None:
     with by_ever.claimed(writes=["data"]), by_ever.locked():
         done = subprocess.run(

@@ -104,6 +104,14 @@ def test_list_as_dvc_does(registry: Path, words: tuple[str, ...]) -> None:
     assert {entry["path"]: entry["size"] for entry in ours if entry["path"] in files} == files
 
 
+def test_list_prints_sizes_and_hashes_as_dvc_does(registry: Path) -> None:
+    (registry / "many").mkdir()
+    for name, size in {"s1": 0, "s2": 1023, "s3": 1024, "s4": 10_235, "s5": 1_022_975, "s6": 1_023_999}.items():
+        (registry / "many" / name).write_bytes(bytes(size))
+    for words in (["many", "--size"], ["nest", "-R", "--size", "--show-hash"], ["many", "--dvc-only"]):
+        assert ever(registry, "list", ".", *words).stdout == dvc(registry, "list", ".", *words)
+
+
 def test_list_of_a_git_address(registry: Path, tmp_path: Path) -> None:
     run(tmp_path, "git", "clone", "-q", "--bare", str(registry), "bare.git")
     url = f"file://{tmp_path}/bare.git"

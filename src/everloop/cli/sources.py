@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from everloop.cli.output import emit, hint, json_option, table
+from everloop.cli.output import emit, hint, json_option
 from everloop.cli.words import ManyWords, assignments
 from everloop.errors import NotFoundError
 from everloop.workspace import Entry, Source, Workspace, listing, open_source
@@ -68,7 +68,7 @@ def force_option(command: Command) -> Command:
 @click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
 @click.option("-L", "--level", type=click.IntRange(min=0), help="How deep to look.")
 @click.option("--dvc-only", is_flag=True, help="Only data under version.")
-@click.option("--size", "with_size", is_flag=True, help="Show sizes in bytes.")
+@click.option("--size", "with_size", is_flag=True, help="Show sizes.")
 @click.option("--show-hash", is_flag=True, help="Show hashes.")
 @json_option
 def list_command(
@@ -104,7 +104,9 @@ def list_command(
         else:
             found = listing.list_entries(source, _inner(path), recursive=recursive, dvc_only=dvc_only, max_depth=level)
             names = [entry.path for entry in found]
-    emit([listing.entry_of(entry) for entry in found], as_json=as_json, text=_lines(names, found, with_size, show_hash))
+    if found or as_json:
+        lines = _lines(names, found, with_size, show_hash)
+        emit([listing.entry_of(entry) for entry in found], as_json=as_json, text=lines)
     hint(f"ever get {url} PATH (bring it here), or ever import {url} PATH (and keep track of it)")
 
 
@@ -211,7 +213,7 @@ def get_url(
 @click.option("-R", "--recursive", is_flag=True, help="Also what lies deeper.")
 @click.option("-T", "--tree", is_flag=True, help="Draw a tree.")
 @click.option("-L", "--level", type=click.IntRange(min=1), help="How deep to look.")
-@click.option("--size", "with_size", is_flag=True, help="Show sizes in bytes; those in buckets are not known.")
+@click.option("--size", "with_size", is_flag=True, help="Show sizes; those in buckets are not known.")
 @click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of the bucket, as endpointurl=….")
 @json_option
 def list_url(
@@ -265,15 +267,30 @@ def target_of(out: str | None, origin: str) -> Path:
     return target / name_of(origin) if target.is_dir() else target
 
 
-def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: bool) -> list[str] | str:
-    if not (with_size or show_hash):
-        return names
-    heads = [*(["size"] if with_size else []), *(["md5"] if show_hash else []), "path"]
+def _lines(names: list[str], found: list[Entry], with_size: bool, show_hash: bool) -> list[str]:
+    """As `dvc list` prints them: the columns before the name have no heads."""
+    sizes = [_size(entry) if with_size else "" for entry in found]
+    hashes = [digits(entry.md5 or "-") if show_hash else "" for entry in found]
+    size_width, hash_width = (max(map(len, cells), default=0) for cells in (sizes, hashes))
     rows = []
-    for name, entry in zip(names, found, strict=True):
-        size = "" if entry.size_bytes is None else f"{entry.size_bytes:,}"
-        rows.append([*([size] if with_size else []), *([digits(entry.md5 or "-")] if show_hash else []), name])
-    return table(heads, rows)
+    for size, md5, name in zip(sizes, hashes, names, strict=True):
+        before = [*([size.rjust(size_width)] if with_size else []), *([md5.ljust(hash_width)] if show_hash else [])]
+        rows.append("  ".join([*before, name]))
+    return rows
+
+
+def _size(entry: Entry) -> str:
+    """Bytes, from 1024 on with three digits and a letter: 139, 4.88k, 977k; nothing where it is not known."""
+    value = float(entry.size_bytes or 0)
+    if entry.size_bytes is None or (not value and entry.is_directory):
+        return ""
+    if value < 1024:
+        return f"{value:.0f}"
+    letters = iter("kMGTPEZ")
+    letter = ""
+    while value >= 999.5:
+        value, letter = value / 1024, next(letters)
+    return f"{value:.{2 - (value >= 9.995) - (value >= 99.95)}f}{letter}"
 
 
 def _branches(found: list[Entry], name: str) -> list[tuple[int, bool, Entry]]:

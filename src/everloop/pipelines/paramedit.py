@@ -1,6 +1,7 @@
 """Change values in files of parameters; comments, order and everything else stay.
 
-YAML and JSON. Leaves reading to `params.py` and how people write changes on a command line to the commands.
+YAML and JSON here, TOML by `tomledit.py`, Python by `pythonedit.py`. Leaves reading to `params.py` and how people write
+changes on a command line to the commands.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import msgspec
 from everloop.errors import InvalidError, NotFoundError
 from everloop.pipelines.params import MISSING, flatten, lookup
 from everloop.plaintext import nearest
+from everloop.workspace import valuefiles
 from everloop.workspace.durable import write_atomically
 from everloop.workspace.yamlfile import dump, parse_editable_mapping, read_text
 
-_YAML_SUFFIXES = (".yaml", ".yml")
 _INDENT = re.compile(r"\n( +)\S")
 
 
@@ -57,7 +58,7 @@ def set_params(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidError: A key is unknown (names the nearest one), or the file is neither YAML nor JSON.
+        InvalidError: A key is unknown (names the nearest one), or the file cannot be changed so.
     """
     file = Path(path)
     if not file.exists():
@@ -73,37 +74,34 @@ def edited(text: str, name: str, edits: Iterable[Edit]) -> bytes:
     """A text of parameters with changes made, one after the other.
 
     Args:
-        text: Of the file.
+        text: Of the file; empty when it is a new one.
         name: Its path, for errors; what kind it is of is told by the suffix.
         edits: What to change.
 
     Raises:
-        InvalidError: A key is not what its change says (names the nearest one), or the file is neither YAML nor JSON.
+        InvalidError: A key is not what its change says (names the nearest one), or the file cannot be changed so.
     """
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix in _YAML_SUFFIXES:
-        data: Any = parse_editable_mapping(text, name)
-    elif suffix == ".json":
-        data = _json(text, name)
-    else:
-        raise InvalidError(f"{name}: only YAML and JSON files of parameters can be changed; edit this one by hand")
+    is_yaml = suffix not in (".json", ".toml", ".py")  # as for whoever reads it
+    if suffix == ".json":
+        text = text or "{}\n"
+    data: Any = parse_editable_mapping(text, name) if is_yaml else valuefiles.parse(text, name)
     for edit in edits:
         _make(data, edit, name)
-    if suffix in _YAML_SUFFIXES:
+    if is_yaml:
         return dump(data)
+    if suffix == ".toml":
+        # Here, as Python's below, because few projects keep their parameters so.
+        from everloop.pipelines import tomledit
+
+        return tomledit.rewritten(text, data, name).encode()
+    if suffix == ".py":
+        from everloop.pipelines import pythonedit
+
+        return pythonedit.rewritten(text, data, name).encode()
     indent = _INDENT.search(text)
     written = json.dumps(data, indent=len(indent[1]) if indent else None, ensure_ascii=False)
     return (written + "\n" * text.endswith("\n")).encode()
-
-
-def _json(text: str, name: str) -> Any:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise InvalidError(f"{name}: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidError(f"{name}: the top level must be a mapping of keys, found {type(data).__name__}")
-    return data
 
 
 def _make(data: Any, edit: Edit, name: str) -> None:

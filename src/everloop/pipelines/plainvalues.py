@@ -5,6 +5,7 @@ A few lines of YAML may stand for any number of values, or for a list that conta
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from everloop.errors import InvalidError
@@ -54,3 +55,14 @@ class _Copy:
 
 def _key(key: Any) -> Any:
     return key if type(key) in _SCALARS else str(key)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether values are equal and of equal types all the way down: 1 is neither 1.0 nor true, and NaN is NaN."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return bool(one == other) or (isinstance(one, float) and math.isnan(one) and math.isnan(other))

@@ -60,7 +60,12 @@ def expanded(tree: Tree, paths: Iterable[str]) -> list[str]:
 def read_metrics_file(tree: Tree, file: str) -> Reading:
     """The metrics of a file: numbers, texts and mappings of them; nothing is an empty mapping."""
     reading = _plain(_read(tree, file), tree, file)
-    return Reading(values=_measured(reading.values) or {}) if reading.problem is None else reading
+    return Reading(values=measured(reading.values)) if reading.problem is None else reading
+
+
+def measured(values: Any) -> Any:
+    """What counts as metrics of what a file says: numbers, texts and mappings of them; nothing is an empty mapping."""
+    return _measured(values) or {}
 
 
 def read_params_file(tree: Tree, file: str, keys: Sequence[str] | None) -> Reading:

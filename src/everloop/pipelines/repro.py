@@ -102,7 +102,12 @@ def repro(
         )
         if pull and run_cache and not dry:
             work.restoring.fetch_runs()
-        schedule = Schedule(workspace, plan, work, options, lazy.get, listener, should_stop or _never)
+        counts = None
+        if executor is None and options.jobs > 1:
+            from everloop.pipelines.capacity import of_this_machine
+
+            counts = of_this_machine(whole, plan.addresses)
+        schedule = Schedule(workspace, plan, work, options, lazy.get, listener, should_stop or _never, counts)
         return Report(stages=tuple(schedule.run()))
 
 

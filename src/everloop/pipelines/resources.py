@@ -16,7 +16,15 @@ _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2*
 
 
 def of(stage: Stage) -> Resources:
-    """The resources of a stage: `{cpus: 2, gpus: 0.5, memory: 4GB}`, as far as it names them.
+    """The resources of a stage: `{cpus: 2, gpus: 0.5, memory: 4GB}`, as far as it names them; else those of any job.
+
+    Raises: as `declared`.
+    """
+    return declared(stage) or Resources()
+
+
+def declared(stage: Stage) -> Resources | None:
+    """The resources that a stage names; None when it says nothing of them.
 
     Raises:
         InvalidError: A key is not known, or a value is no amount; names the file, the stage and the key.
@@ -26,7 +34,7 @@ def of(stage: Stage) -> Resources:
     for key in ("everloop", "resources"):
         given = given.get(key) if isinstance(given, dict) else None
     if given is None:
-        return Resources()
+        return None
     if not isinstance(given, dict):
         raise InvalidError(f"{where} must be a mapping of cpus, gpus and memory; found {given!r}")
     for key in given:

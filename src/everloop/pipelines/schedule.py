@@ -24,6 +24,7 @@ from everloop.workspace.claims import Holder
 
 if TYPE_CHECKING:
     from everloop.compute.job import Ended, Executor
+    from everloop.pipelines.capacity import Capacity
 
 _POLL_S = 0.1
 
@@ -42,6 +43,7 @@ class Schedule:
         executor: Gives the executor, when the first command is to run.
         listener: Told what happens, one event at a time.
         should_stop: Asked several times per second while commands run.
+        capacity: Of this machine, to be counted; None counts nothing.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Schedule:
         executor: Callable[[], Executor],
         listener: Listener,
         should_stop: Callable[[], bool],
+        capacity: Capacity | None = None,
     ) -> None:
         self._workspace = workspace
         self._plan = plan
@@ -61,6 +64,8 @@ class Schedule:
         self._executor = executor
         self._listener = listener
         self._should_stop = should_stop
+        self._capacity = capacity
+        self._crowded_out: set[str] = set()  # until one of those that run has ended
         self._place = {address: place for place, address in enumerate(plan.addresses)}
         self._unmet = {address: len(plan.needs(address)) for address in plan.addresses}
         self._ready = [place for place, address in enumerate(plan.addresses) if not self._unmet[address]]
@@ -116,10 +121,16 @@ class Schedule:
             if address in self._skipped:
                 continue
             try:
+                if self._capacity is not None and not self._capacity.take(address):
+                    self._crowded_out.add(address)
+                    continue
                 begun = self._work.begin(address, forced=address in self._forced)
             except EverloopError as error:
+                self._give_back(address)
                 self._failed(address, error)
                 continue
+            if not isinstance(begun, Running):
+                self._give_back(address)
             if isinstance(begun, Holder):
                 self._block(address, begun)
             elif isinstance(begun, Running):
@@ -130,11 +141,17 @@ class Schedule:
     def _start(self, address: str, running: Running) -> None:
         executor = self._executor()
         self._running.add(address)
+        if self._capacity is not None and (excess := self._capacity.excess(address)):
+            self._listener(Event(kind=EventKind.WAITING, stage=address, text=f"asks for {excess}: it runs alone"))
         if len(self._workers) < len(self._running):
             # One for each command at once, not for each stage: to start a thread takes as long as a small command.
             self._workers.append(threading.Thread(target=self._serve, args=(executor,), daemon=True))
             self._workers[-1].start()
         self._commands.put(running)
+
+    def _give_back(self, address: str) -> None:
+        if self._capacity is not None:
+            self._capacity.give_back(address)
 
     def _serve(self, executor: Executor) -> None:
         while (running := self._commands.get()) is not None:
@@ -198,6 +215,10 @@ class Schedule:
     def _ended(self, running: Running, result: Ended | BaseException) -> None:
         address = running.stage.address
         self._running.discard(address)
+        self._give_back(address)
+        for other in self._crowded_out:
+            heapq.heappush(self._ready, self._place[other])
+        self._crowded_out.clear()
         try:
             if isinstance(result, BaseException):
                 self._work.execution.give_up(running)

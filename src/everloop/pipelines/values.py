@@ -191,7 +191,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a running `repro`.
 
     Attributes:
-        text: WAITING: for whom; STARTED: the reasons; PRINTED: one line of output without its end; FINISHED: empty.
+        text: WAITING: for whom, or why it runs alone; STARTED: the reasons; PRINTED: one line of output without its
+            end; FINISHED: empty.
         report: Only with FINISHED.
     """
 

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from everloop.errors import InvalidError
+
+
+class Literal(NamedTuple):
+    """A value, and the expression that says it."""
+
+    value: Any
+    node: ast.expr
+
+
+Literals = dict[str, "Literal | Literals"]
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
@@ -19,6 +29,15 @@ def parse(text: str, name: str) -> dict[str, Any]:
     Args:
         text: Of the file.
         name: Its path, for errors.
+
+    Raises:
+        InvalidError: It is not Python; names the line.
+    """
+    return _plain(literals(text, name))
+
+
+def literals(text: str, name: str) -> Literals:
+    """What `parse` gives, with the place of each value in the text.
 
     Raises:
         InvalidError: It is not Python; names the line.
@@ -32,8 +51,12 @@ def parse(text: str, name: str) -> dict[str, Any]:
         raise InvalidError(f"{name}: not Python: {error}") from error
 
 
-def _values(body: Sequence[ast.stmt], *, of_self: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _plain(found: Literals) -> dict[str, Any]:
+    return {key: each.value if isinstance(each, Literal) else _plain(each) for key, each in found.items()}
+
+
+def _values(body: Sequence[ast.stmt], *, of_self: bool) -> Literals:
+    found: Literals = {}
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             found[statement.name] = _values(statement.body, of_self=False)
@@ -44,13 +67,13 @@ def _values(body: Sequence[ast.stmt], *, of_self: bool) -> dict[str, Any]:
     return found
 
 
-def _assigned(statement: ast.Assign | ast.AnnAssign, *, of_self: bool) -> dict[str, Any]:
+def _assigned(statement: ast.Assign | ast.AnnAssign, *, of_self: bool) -> Literals:
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     name = _name(targets[0], of_self=of_self) if len(targets) == 1 else None
     if name is None or statement.value is None:
         return {}
     try:
-        return {name: ast.literal_eval(statement.value)}
+        return {name: Literal(ast.literal_eval(statement.value), statement.value)}
     except (ValueError, TypeError):
         return {}
 

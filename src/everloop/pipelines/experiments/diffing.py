@@ -7,9 +7,9 @@ from typing import Any
 from everloop.errors import InvalidError
 from everloop.pipelines.experiments import refs
 from everloop.pipelines.experiments.reading import Reader
-from everloop.pipelines.experiments.states import Data, FileResult
-from everloop.pipelines.params import flatten
-from everloop.pipelines.tree import FolderTree, commit_trees
+from everloop.pipelines.experiments.states import Data, FileResult, flat
+from everloop.pipelines.moments import NowTree
+from everloop.pipelines.tree import commit_trees
 from everloop.workspace import Revision, Workspace
 
 # `{"metrics": {file: {key: {"old": 1, "new": 2, "diff": 1}}}, "params": ...}`
@@ -51,7 +51,7 @@ def diff(
             return _known(reader.read(trees.at(Revision(commit=commit, names=())), commit))
 
         before = read(old or "HEAD")
-        after = read(new) if new else _known(reader.read(FolderTree(workspace), "workspace"))
+        after = read(new) if new else _known(reader.read(NowTree(workspace), "workspace"))
     return {
         "metrics": _files(before.metrics, after.metrics, unchanged=unchanged),
         "params": _files(before.params, after.params, unchanged=unchanged),
@@ -81,9 +81,7 @@ def _files(
 
 def _flat(result: FileResult) -> dict[str, Any]:
     # Lists are told as text, as DVC does.
-    return {
-        key: str(value) if isinstance(value, list) else value for key, value in flatten(result.get("data", {})).items()
-    }
+    return {key: str(value) if isinstance(value, list) else value for key, value in flat(result).items()}
 
 
 def _change(old: Any, new: Any) -> dict[str, Any]:

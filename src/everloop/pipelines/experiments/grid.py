@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
-from everloop.pipelines.experiments.states import Data, Range, Shown
-from everloop.pipelines.params import flatten
+from everloop.pipelines.experiments.states import Data, Range, Shown, flat
 from everloop.plaintext import nearest
 
 METRIC, PARAM, DEP = "metric", "param", "dep"
@@ -57,15 +56,10 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[Any, ...]
 
 
-class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """The table."""
-
-    rows: tuple[Row, ...]
-    columns: tuple[Column, ...]
-
-
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """Which columns to have, and in which order the experiments of a baseline.
+
+    The columns that tell what a row is, as `Created`, can be left out, too.
 
     Attributes:
         only_changed: Leave out columns whose value is the same in all rows.
@@ -79,6 +73,30 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()
     sort_by: str | None = None
     is_descending: bool = False
+
+    def takes(self, header: str, values: Sequence[Any]) -> bool:
+        """Whether a column is wanted.
+
+        Raises:
+            InvalidError: A pattern is malformed.
+        """
+        keep, drop = (_pattern(words) for words in (self.keep, self.drop))
+        is_same = self.only_changed and len(set(map(str, values))) == 1
+        return bool(keep and keep.match(header)) or not (is_same or (drop and drop.match(header)))
+
+
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """The table.
+
+    Attributes:
+        rows: In their order.
+        columns: Of values, those that are wanted.
+        choice: What is wanted, also of the columns that tell what a row is.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    choice: Choice = Choice()
 
 
 def build(shown: Sequence[Shown], choice: Choice) -> Grid:
@@ -100,7 +118,8 @@ def build(shown: Sequence[Shown], choice: Choice) -> Grid:
         )
         for kind, file, key in keys
     ]
-    return Grid(rows=rows, columns=tuple(_chosen(columns, choice)))
+    taken = tuple(column for column in columns if choice.takes(column.header, column.values))
+    return Grid(rows=rows, columns=taken, choice=choice)
 
 
 _Key = tuple[str, str, str]
@@ -197,7 +216,8 @@ def _flat(data: Data | None) -> tuple[dict[_Key, Any], set[tuple[str, str]]]:
     broken: set[tuple[str, str]] = set()
     for kind, files in ((METRIC, data.metrics), (PARAM, data.params)) if data is not None else ():
         for file, result in files.items():
-            values.update({(kind, file, key): value for key, value in flatten(result.get("data", {})).items()})
+            # A bare value has no name to be a column's.
+            values.update({(kind, file, key): value for key, value in flat(result).items() if key})
             if "error" in result:
                 broken.add((kind, file))
     if data is not None:
@@ -208,16 +228,6 @@ def _flat(data: Data | None) -> tuple[dict[_Key, Any], set[tuple[str, str]]]:
 def _value(flat: tuple[dict[_Key, Any], set[tuple[str, str]]], kind: str, file: str, key: str) -> Any:
     values, broken = flat
     return UNREADABLE if (kind, file) in broken else values.get((kind, file, key))
-
-
-def _chosen(columns: Iterable[Column], choice: Choice) -> Iterator[Column]:
-    keep, drop = (_pattern(words) for words in (choice.keep, choice.drop))
-    for column in columns:
-        is_kept = keep is not None and keep.match(column.header)
-        is_same = choice.only_changed and len(set(map(str, column.values))) <= 1
-        is_dropped = drop is not None and drop.match(column.header)
-        if is_kept or not (is_same or is_dropped):
-            yield column
 
 
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str] | None:

@@ -6,7 +6,7 @@ import html
 from typing import Any
 
 from everloop.pipelines.experiments import tables
-from everloop.pipelines.experiments.grid import Grid, Row
+from everloop.pipelines.experiments.grid import Grid
 
 _STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color: #1c2430; background: #fff }
@@ -45,9 +45,16 @@ def page(grid: Grid, title: str, precision: int = tables.PRECISION) -> str:
         title: Of the page.
         precision: Significant digits of numbers; the whole number is shown when the pointer is on it.
     """
-    fixed = ["Experiment", "Created", "State"]
+    told: dict[str, list[tuple[str, Any]]] = {
+        "Experiment": [(tables.label(row), row.name or row.rev) for row in grid.rows],
+        "Created": [(tables.created(row), row.created) for row in grid.rows],
+        "State": [(row.state, row.state) for row in grid.rows],
+    }
+    fixed = {name: cells for name, cells in told.items() if grid.choice.takes(name, [shown for shown, _ in cells])}
     heads = [_head(name, "") for name in fixed] + [_head(column.header, column.kind) for column in grid.columns]
-    lines = [_line(grid, number, row, precision) for number, row in enumerate(grid.rows)]
+    lines = [
+        _line(grid, number, [cells[number] for cells in fixed.values()], precision) for number in range(len(grid.rows))
+    ]
     called = html.escape(title)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{called}</title>'
@@ -56,17 +63,13 @@ def page(grid: Grid, title: str, precision: int = tables.PRECISION) -> str:
     )
 
 
-def _line(grid: Grid, number: int, row: Row, precision: int) -> str:
-    cells = [
-        _cell(tables.label(row), row.name or row.rev, ""),
-        _cell(tables.created(row), row.created, ""),
-        _cell(row.state, row.state, ""),
-    ]
+def _line(grid: Grid, number: int, fixed: list[tuple[str, Any]], precision: int) -> str:
+    cells = [_cell(shown, value, "") for shown, value in fixed]
     cells += [
         _cell(tables.formatted(column.values[number], precision), column.values[number], column.kind)
         for column in grid.columns
     ]
-    return f'<tr class="{row.kind}">{"".join(cells)}</tr>\n'
+    return f'<tr class="{grid.rows[number].kind}">{"".join(cells)}</tr>\n'
 
 
 def _head(name: str, kind: str) -> str:

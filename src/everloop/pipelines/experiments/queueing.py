@@ -17,7 +17,7 @@ from everloop.pipelines import graph
 from everloop.pipelines.experiments import composing, files, reproduction, saving
 from everloop.pipelines.experiments.overrides import Overrides, combinations, is_grid, parse
 from everloop.pipelines.experiments.tasks import Queue, Task
-from everloop.pipelines.paramedit import edited
+from everloop.pipelines.paramedit import Edit, How, edited
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE
 from everloop.workspace import Change, Workspace, dvcfile, gitsnapshot
 
@@ -120,7 +120,7 @@ class Changes:
         """The new contents of the files, by their path.
 
         Raises:
-            NotFoundError: A file is not there.
+            NotFoundError: A file is not there, and something is to be set in it, not only added.
             InvalidError: A change does not fit to its file, or Hydra refuses it.
         """
         found: dict[str, bytes] = {}
@@ -129,11 +129,14 @@ class Changes:
             found[DEFAULT_PARAMS_FILE] = composing.compose(self._composition, edits).encode()
         for path, edits in overrides.items():
             if path not in found:
-                found[path] = edited(self._text(path), path, edits)
+                found[path] = edited(self._text(path, edits), path, edits)
         return found
 
-    def _text(self, path: str) -> str:
+    def _text(self, path: str, edits: Iterable[Edit]) -> str:
         if path not in self._texts:
+            only_adds = all(edit.how in (How.ADD, How.SET_OR_ADD) for edit in edits)
+            if only_adds and not (self._workspace.root / path).exists():
+                return ""
             self._texts[path] = _text(self._workspace, path)
         return self._texts[path]
 

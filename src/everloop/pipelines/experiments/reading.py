@@ -10,6 +10,7 @@ from everloop.pipelines import definition, lockfile, params
 from everloop.pipelines.definition import Definition
 from everloop.pipelines.experiments.states import Data, Dep, FileResult, Made, Problem, Shown
 from everloop.pipelines.params import MISSING
+from everloop.pipelines.readings import expanded, measured, problem_of
 from everloop.pipelines.tree import Tree, pipeline_files
 from everloop.pipelines.values import DEFAULT_PARAMS_FILE, OutKind, Stage
 from everloop.workspace import DvcFile, dvcfile, valuefiles
@@ -53,7 +54,11 @@ class Reader:
             rev=rev,
             timestamp=timestamp,
             params=dict(self._params(tree, pipelines)),
-            metrics={path: self._file(tree, path) for path in dict.fromkeys(metrics)},
+            metrics={
+                file: {"data": measured(found["data"])} if "data" in found else found
+                for path in dict.fromkeys(metrics)
+                for file, found in self._files(tree, path)
+            },
             deps=deps,
             outs={**sources, **outs},
         )
@@ -69,8 +74,15 @@ class Reader:
             if tree.read(DEFAULT_PARAMS_FILE) is not None:
                 wanted[DEFAULT_PARAMS_FILE] = []
         for path, keys in wanted.items():
-            found = self._file(tree, path)
-            yield path, {"data": _part(found["data"], keys)} if keys and "data" in found else found
+            for file, found in self._files(tree, path):
+                has_keys = keys and isinstance(found.get("data"), dict)
+                yield file, {"data": _part(found["data"], keys)} if has_keys else found
+
+    def _files(self, tree: Tree, path: str) -> Iterator[tuple[str, FileResult]]:
+        """A file, or all that lie in a folder, which is found out only where no file is."""
+        found = self._file(tree, path)
+        for file in expanded(tree, [path]) if "error" in found else [path]:
+            yield file, self._file(tree, file)
 
     def _file(self, tree: Tree, path: str) -> FileResult:
         try:
@@ -187,11 +199,11 @@ class _Remembered:
 
 def _parsed(path: str, data: bytes) -> FileResult:
     try:
-        return {"data": valuefiles.parse(data.decode(), path)}
+        return {"data": valuefiles.parse_any(data.decode(), path)}
     except UnicodeDecodeError as error:
         return {"error": Problem(msg=f"{path} is not UTF-8 text: {error}", type="UnicodeDecodeError")}
     except EverloopError as error:
-        return {"error": Problem(msg=error.message, type=type(error).__name__)}
+        return {"error": Problem(msg=error.message, type=problem_of(error, path).kind)}
 
 
 def _part(values: dict[str, Any], keys: list[str]) -> dict[str, Any]:

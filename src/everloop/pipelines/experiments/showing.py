@@ -17,6 +17,7 @@ from everloop.pipelines.experiments.memory import Memory
 from everloop.pipelines.experiments.reading import Reader, Watched
 from everloop.pipelines.experiments.states import Executor, LocalRun, Problem, Range, Shown
 from everloop.pipelines.experiments.tasks import Queue, Seen, State
+from everloop.pipelines.moments import NowTree
 from everloop.pipelines.tree import FolderTree, TreeReader, commit_trees
 from everloop.workspace import Revision, Workspace
 
@@ -105,7 +106,7 @@ class _Collector:
         self._read_ahead(self._memory.missing(commits) if self._memory is not None else commits)
 
     def workspace(self) -> Shown:
-        return self._reader.read(FolderTree(self._workspace), WORKSPACE)
+        return self._reader.read(NowTree(self._workspace), WORKSPACE)
 
     def remember(self) -> None:
         """Keep what was read for the next time."""

@@ -9,8 +9,16 @@ from typing import Any
 
 import msgspec
 
+from everloop.pipelines.params import flatten
+
 # `{"data": values}`, or `{"error": Problem}` where a file could not be read.
 FileResult = dict[str, Any]
+
+
+def flat(result: FileResult) -> dict[str, Any]:
+    """The values of a file by their dotted key; that of a file which is one bare value is empty."""
+    data = result.get("data", {})
+    return flatten(data) if isinstance(data, dict) else {"": data}
 
 
 class Dep(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ _FILL = "-"
 
 def text(grid: Grid, precision: int = PRECISION) -> str:
     """Aligned columns; metrics to the right."""
-    lines = _cells(grid, precision)
+    if not (lines := _cells(grid, precision)):
+        return ""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     n_fixed = len(lines[0]) - len(grid.columns)
     right = [False] * n_fixed + [column.kind == METRIC for column in grid.columns]
@@ -31,7 +32,8 @@ def text(grid: Grid, precision: int = PRECISION) -> str:
 
 def markdown(grid: Grid, precision: int = PRECISION) -> str:
     """A table of GitHub's Markdown."""
-    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in _cells(grid, precision)]
+    if not (lines := [[_escaped(cell) for cell in line] for line in _cells(grid, precision)]):
+        return ""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     told = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
@@ -40,18 +42,18 @@ def markdown(grid: Grid, precision: int = PRECISION) -> str:
 
 def comma_separated(grid: Grid, precision: int | None = None) -> str:
     """CSV with DVC's columns; numbers as they are unless a precision is given."""
-    states, executors = ([getattr(row, key) for row in grid.rows] for key in ("state", "executor"))
-    head = ["Experiment", "rev", "typ", "Created", "parent"]
-    extra = [(name, cells) for name, cells in (("State", states), ("Executor", executors)) if any(cells)]
+    fixed = {
+        "Experiment": [row.name for row in grid.rows],
+        "rev": [row.rev for row in grid.rows],
+        "typ": [row.kind for row in grid.rows],
+        "Created": [row.created or "" for row in grid.rows],
+        "parent": [""] * len(grid.rows),
+        **_outcomes(grid, ""),
+    }
+    columns = [[name, *cells] for name, cells in fixed.items() if grid.choice.takes(name, cells)]
+    columns += [[column.header, *(formatted(v, precision, "") for v in column.values)] for column in grid.columns]
     written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow([*head, *(name for name, _ in extra), *(column.header for column in grid.columns)])
-    for number, row in enumerate(grid.rows):
-        values = (column.values[number] for column in grid.columns)
-        fixed = [row.name, row.rev, row.kind, row.created or "", ""]
-        writer.writerow(
-            [*fixed, *(cells[number] for _, cells in extra), *(formatted(v, precision, "") for v in values)]
-        )
+    csv.writer(written).writerows(zip(*columns, strict=True))
     return written.getvalue()
 
 
@@ -76,14 +78,21 @@ def created(row: Row) -> str:
 
 
 def _cells(grid: Grid, precision: int) -> list[list[str]]:
-    fixed = {"Experiment": [label(row) for row in grid.rows], "Created": [created(row) for row in grid.rows]}
-    for name in ("State", "Executor"):
-        told = [getattr(row, name.lower()) for row in grid.rows]
-        if any(told):
-            fixed[name] = [each or _FILL for each in told]
-    columns = [[name, *cells] for name, cells in fixed.items()]
+    told = {"Experiment": [label(row) for row in grid.rows], "Created": [created(row) for row in grid.rows]}
+    fixed = told | _outcomes(grid, _FILL)
+    columns = [[name, *cells] for name, cells in fixed.items() if grid.choice.takes(name, cells)]
     columns += [[column.header, *(formatted(v, precision) for v in column.values)] for column in grid.columns]
     return [list(line) for line in zip(*columns, strict=True)]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def _outcomes(grid: Grid, fill: str) -> dict[str, list[str]]:
+    """State and executor of the rows, unless none has any."""
+    found = {name: [getattr(row, name.lower()) for row in grid.rows] for name in ("State", "Executor")}
+    return {name: [cell or fill for cell in cells] for name, cells in found.items() if any(cells)}
 
 
 def _rounded(value: Any, precision: int | None) -> Any:
