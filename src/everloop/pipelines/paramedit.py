@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -16,13 +15,14 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.latepattern import LatePattern
 from everloop.pipelines.params import MISSING, flatten, lookup
 from everloop.plaintext import nearest
 from everloop.workspace.durable import write_atomically
-from everloop.workspace.yamlfile import dump, parse_editable_mapping, read_text
+from everloop.workspace.yamlfile import dump, parse_rewritable, read_text
 
 _YAML_SUFFIXES = (".yaml", ".yml")
-_INDENT = re.compile(r"\n( +)\S")
+_INDENT = LatePattern(r"\n( +)\S")
 
 
 class How(StrEnum):
@@ -82,7 +82,7 @@ def edited(text: str, name: str, edits: Iterable[Edit]) -> bytes:
     """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in _YAML_SUFFIXES:
-        data: Any = parse_editable_mapping(text, name)
+        data: Any = parse_rewritable(text, name)
     elif suffix == ".json":
         data = _json(text, name)
     else:
