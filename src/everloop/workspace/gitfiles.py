@@ -12,9 +12,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from everloop.latepattern import LatePattern
-
-_OID = LatePattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_OID_DIGITS = (40, 64)
 _SYMBOLIC = "ref: "
 # In a configuration with none of these there is a working tree, and it is where `.git` is.
 _MOVING = ("worktree", "include", "bare = true", "bare=true")
@@ -128,7 +126,7 @@ class GitFiles:
             return None
         if not text.startswith(_SYMBOLIC):
             oid = text.strip()
-            return oid if _OID.fullmatch(oid) else None
+            return oid if len(oid) in _OID_DIGITS and not oid.strip("0123456789abcdef") else None
         name = text.removeprefix(_SYMBOLIC).strip()
         if depth == 0 or not name.startswith("refs/"):
             return None
