@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 
 _OID_DIGITS = (40, 64)
+# Of a loose reference; no name is so long.
+_MOST_BYTES = 1 << 13
 _SYMBOLIC = "ref: "
 # In a configuration with none of these there is a working tree, and it is where `.git` is.
 _MOVING = ("worktree", "include", "bare = true", "bare=true")
@@ -90,7 +92,7 @@ class GitFiles:
         found: dict[str, str] = {}
         # First what is loose: Git packs a reference before it removes its file, so none is missed.
         for name in _names_below(self.shared, under):
-            oid = self._resolved(_text(self.shared / name), 1)
+            oid = self._resolved(self._loose(name), 1)
             if oid is None:
                 return None
             found[name] = oid
@@ -130,8 +132,21 @@ class GitFiles:
         name = text.removeprefix(_SYMBOLIC).strip()
         if depth == 0 or not name.startswith("refs/"):
             return None
-        loose = _text(self.shared / name)
+        loose = self._loose(name)
         return self._resolved(loose, depth - 1) if loose is not None else self._packed(name).get(name)
+
+    def _loose(self, name: str) -> str | None:
+        # Without Python's own files and paths, because there may be thousands of them.
+        try:
+            descriptor = os.open(f"{self.shared}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            return os.read(descriptor, _MOST_BYTES).decode("utf-8", "surrogateescape")
+        except IsADirectoryError:
+            return None
+        finally:
+            os.close(descriptor)
 
     def _packed(self, under: str) -> dict[str, str]:
         """The packed reference of a name, or those below it."""
