@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.errors import InvalidError, NotFoundError
-from everloop.pipelines import params, parse_assignments, read_metrics, read_params, set_params
+from everloop.pipelines import paramedit, params, parse_assignments, read_metrics, read_params, set_params
 from everloop.pipelines.tree import FolderTree
-from everloop.workspace import Workspace, valuefiles
+from everloop.workspace import Workspace, valuefiles, yamledit
 
 
 def test_yaml_is_1_2() -> None:
@@ -133,3 +134,15 @@ def test_params_and_metrics_of_a_workspace_are_flat(workspace: Workspace) -> Non
         (workspace.root / name).write_text(text)
     assert read_params(workspace) == {"train.lr": 0.1, "more.json:a.b": 1}
     assert read_metrics(workspace) == {"auc": 0.5, "m.json:loss": 1, "n.json:loss": 2}
+
+
+@pytest.mark.parametrize(
+    "value", [5, 0.25, 1e-7, "text", "on", "1", "a: b", "", True, None, [1, "x"], {"deep": {"k": 2}}, "ü " * 50]
+)
+def test_a_plain_file_is_changed_as_the_reader_of_all_yaml_does(value: object) -> None:
+    text = "lr: 0\nmodel:\n  depth: 3\n  names:\n  - a\n  - b\n"
+    whole = yamledit.load_editable(text, "params.yaml")
+    for place, key in ((whole, "lr"), (whole["model"], "depth"), (whole["model"]["names"], 1)):
+        place[key] = copy.deepcopy(value)
+    edits = [paramedit.Edit(key=key, value=copy.deepcopy(value)) for key in ("lr", "model.depth", "model.names.1")]
+    assert paramedit.edited(text, "params.yaml", edits) == yamledit.dump(whole)

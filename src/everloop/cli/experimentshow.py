@@ -51,7 +51,7 @@ def show(as_csv: bool, as_markdown: bool, page: str | None, precision: int | Non
       ever exp show --only-changed --sort-by auc --sort-order desc
       ever exp show -A --html experiments.html
     """
-    from everloop.pipelines.experiments import showing, tables
+    from everloop.pipelines.experiments import showing
 
     workspace = Workspace.open()
     shown = showing.show(workspace, _scope(words))
@@ -59,7 +59,7 @@ def show(as_csv: bool, as_markdown: bool, page: str | None, precision: int | Non
         # On one line, as the tool whose shape it is.
         _write_json(shown)
         return
-    from everloop.pipelines.experiments import grid
+    from everloop.pipelines.experiments import grid, tables
 
     built = grid.build(shown, _choice(words))
     if page is not None:

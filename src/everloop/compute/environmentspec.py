@@ -6,11 +6,7 @@ same of all these has the same environment. Leaves building to `environments.py`
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import re
-import sysconfig
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +14,14 @@ from typing import Any, Literal
 import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.latepattern import LatePattern
 
 _FORMAT = "1"
-_VERSION = re.compile(r"(?:python)?(\d+\.\d+(?:\.\d+)?)")
-_INCLUDE = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
-_LOCAL = re.compile(r"\s*(?:-e\s+|--editable[ =])?(?:[\w.\[\],-]+\s*@\s*)?(?:file://)?([./][^\s;#]*)")
-_EDITABLE = re.compile(r"^\s*(?:-e|--editable)\b", re.MULTILINE)
-_LOCKED_LOCAL = re.compile(r"\b(?:directory|editable|path) = \"([^\"]+)\"")
+_VERSION = LatePattern(r"(?:python)?(\d+\.\d+(?:\.\d+)?)")
+_INCLUDE = LatePattern(r"\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
+_LOCAL = LatePattern(r"\s*(?:-e\s+|--editable[ =])?(?:[\w.\[\],-]+\s*@\s*)?(?:file://)?([./][^\s;#]*)")
+_EDITABLE = LatePattern(r"^\s*(?:-e|--editable)\b", re.MULTILINE)
+_LOCKED_LOCAL = r"\b(?:directory|editable|path) = \"([^\"]+)\""
 _NOT_SOURCE = frozenset({"__pycache__", "build", "dist"})
 
 
@@ -89,6 +86,10 @@ def key_of(spec: EnvironmentSpec, python_version: str) -> str:
     Raises:
         NotFoundError: A file that the lock includes is not there.
     """
+    # Here, as the others: each job knows the declaration, and few commands look into it.
+    import hashlib
+    import sysconfig
+
     digest = hashlib.sha256(f"{_FORMAT}\n{spec.kind}\n{python_version}\n{sysconfig.get_platform()}\n".encode())
     if spec.lock is not None:
         for name, data in sorted(_parts(Path(spec.lock), set())):
@@ -107,6 +108,8 @@ def local_packages(spec: EnvironmentSpec) -> list[str | None]:
 
 
 def _name(folder: Path) -> str | None:
+    import tomllib
+
     file = folder / "pyproject.toml"
     try:
         project = tomllib.loads(file.read_text()).get("project", {}) if file.is_file() else {}
@@ -117,6 +120,8 @@ def _name(folder: Path) -> str | None:
 
 def is_this_python(spec: EnvironmentSpec) -> bool:
     """Whether the interpreter of this process will do."""
+    import platform
+
     here = platform.python_version()
     return spec.python is None or here == spec.python or here.startswith(f"{spec.python}.")
 
@@ -126,6 +131,8 @@ def _version(value: Any, where: str) -> str | None:
         return None
     match = _VERSION.fullmatch(str(value))
     if match is None:
+        import platform
+
         raise InvalidError(
             f"{where}: the Python version must be as 3.12 or 3.12.1, found {value!r}",
             hint=f"this is {platform.python_version()}; quote 3.10, which YAML reads as 3.1",
@@ -164,7 +171,7 @@ def _included(lock: Path, text: str) -> list[Path]:
 def _local(lock: Path, text: str) -> list[str]:
     """The packages that lie beside a lock, as it names them."""
     if lock.name == "uv.lock":
-        return [path for path in _LOCKED_LOCAL.findall(text) if path != "."]
+        return [path for path in re.findall(_LOCKED_LOCAL, text) if path != "."]
     return [match[1] for line in text.splitlines() if (match := _LOCAL.match(line))]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -17,13 +16,14 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError, NotFoundError
+from everloop.latepattern import LatePattern
 from everloop.pipelines.params import MISSING, flatten, lookup
 from everloop.plaintext import nearest
 from everloop.workspace import valuefiles
 from everloop.workspace.durable import write_atomically
-from everloop.workspace.yamlfile import dump, parse_editable_mapping, read_text
+from everloop.workspace.yamlfile import dump, parse_rewritable, read_text
 
-_INDENT = re.compile(r"\n( +)\S")
+_INDENT = LatePattern(r"\n( +)\S")
 
 
 class How(StrEnum):
@@ -85,7 +85,7 @@ def edited(text: str, name: str, edits: Iterable[Edit]) -> bytes:
     is_yaml = suffix not in (".json", ".toml", ".py")  # as for whoever reads it
     if suffix == ".json":
         text = text or "{}\n"
-    data: Any = parse_editable_mapping(text, name) if is_yaml else valuefiles.parse(text, name)
+    data: Any = parse_rewritable(text, name) if is_yaml else valuefiles.parse(text, name)
     for edit in edits:
         _make(data, edit, name)
     if is_yaml:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from everloop.compute.job import Resources
 from everloop.errors import InvalidError
+from everloop.latepattern import LatePattern
 from everloop.pipelines.values import Stage
 from everloop.plaintext import nearest
 
 _KEYS = ("cpus", "gpus", "memory")
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]i?)?B?")
+_MEMORY = LatePattern(r"(\d+(?:\.\d+)?) *([KMGT]i?)?B?")
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 

@@ -13,7 +13,7 @@ from everloop.pipelines import lockfile
 from everloop.pipelines.values import LockedStage, OutKind, Stage
 from everloop.workspace import Workspace, durable, yamlfile
 from everloop.workspace.objectid import is_legacy
-from everloop.workspace.runcache import place_of
+from everloop.workspace.runcache import folder_of, place_of
 
 
 def is_reusable(stage: Stage) -> bool:
@@ -35,7 +35,7 @@ def find(workspace: Workspace, stage: Stage, inputs: LockedStage) -> LockedStage
         stage: Which.
         inputs: Its command, deps and params as they are now; what it has made does not matter.
     """
-    folder = _place(workspace, stage, inputs).parent
+    folder = _folder(workspace, stage, inputs)
     try:
         found = max(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -62,7 +62,7 @@ def keep(workspace: Workspace, ran: LockedStage) -> None:
     durable.write_atomically(place, yamlfile.dump(entry), flush=False)
 
 
-def _place(workspace: Workspace, stage: Stage, inputs: LockedStage) -> Path:
+def _folder(workspace: Workspace, stage: Stage, inputs: LockedStage) -> Path:
     entry: dict[str, Any] = lockfile.entry_of(inputs)
     entry["outs"] = [{"path": written} for written in sorted(out.written for out in stage.outs)]
-    return workspace.cache.root / place_of(entry)
+    return workspace.cache.root / folder_of(entry)

@@ -7,7 +7,6 @@ processes, also of several workspaces, may share a cache. Leaves paths in the wo
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -112,6 +111,9 @@ class Cache:
 
     def stamp(self) -> bytes:
         """A value that changes whenever an object appears or vanishes; empty while it is too early to tell."""
+        # Here, as everywhere else: its import loads a library that commands without data have no use for.
+        import hashlib
+
         newest_ns = 0
         hasher = hashlib.blake2b(self._objects.encode("utf-8", "surrogateescape"), digest_size=16)
         for prefix in _PREFIXES:

@@ -5,8 +5,6 @@ Source: dvc-data 3.18 (`hashfile/hash.py`, `hashfile/istextfile.py`), where it i
 
 from __future__ import annotations
 
-import hashlib
-
 from everloop.workspace import objectid
 
 # What looks like text is decided anew for each chunk of this size, and a `\r\n` on the border of two stays one.
@@ -20,6 +18,9 @@ class Dos2Unix:
     """A digest as those of `hashlib`, but `hexdigest` gives an id of the legacy kind."""
 
     def __init__(self) -> None:
+        # Here, as everywhere else: its import loads a library that commands without data have no use for.
+        import hashlib
+
         self._digest = hashlib.md5(usedforsecurity=False)
         self._waiting = bytearray()
 

@@ -1,7 +1,8 @@
 """The few things the workspace and the loop ask of Git, through the `git` command.
 
-No library's idea of Git comes between: what a person sees with `git log` is what happened here. Hooks and signing are
-not run, because nobody may be there to answer them.
+No library's idea of Git comes between: what a person sees with `git log` is what happened here; only what is checked
+out and what references name is read out of files, see `gitfiles.py`. Hooks and signing are not run, because nobody may
+be there to answer them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.errors import ConflictError, EverloopError, FailedError, InvalidError, NotFoundError, NotInstalledError
+from everloop.workspace.gitfiles import GitFiles
 
 if TYPE_CHECKING:
     import subprocess
@@ -42,6 +45,8 @@ _BENDING_VARIABLES = frozenset(
 _SETTINGS = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "advice.detachedHead=false", "gc.auto=0")
 _QUIET = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 _IDENTITY = ("Everloop", "everloop@localhost")
+# What Git says, always in English here, where nobody has told it who the user is.
+_SAID_WITHOUT_IDENTITY = ("was given and auto-detection is disabled", "empty ident name")
 _LOCK_PATIENCE_S = 10.0
 _POLL_S = 0.05
 # Without /proc nobody can tell whether a lock's owner lives; no Git command of ours takes this long.
@@ -53,6 +58,11 @@ class Git:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
+
+    @cached_property
+    def files(self) -> GitFiles | None:
+        """What can be read without Git; None when that is nothing, also before there is a repository."""
+        return GitFiles.around(self._folder.resolve())
 
     def init(self) -> None:
         """Make the folder a repository with the branch `main`; harmless on an existing one."""
@@ -72,6 +82,8 @@ class Git:
 
     def is_repository(self) -> bool:
         """Whether the folder is, or lies in, a working tree."""
+        if self.files is not None and self.files.has_own_top():
+            return True
         done = self._try("rev-parse", "--is-inside-work-tree")
         return done.returncode == 0 and done.stdout.strip() == "true"
 
@@ -81,6 +93,9 @@ class Git:
         Raises:
             NotFoundError: There is no repository, or no commit yet.
         """
+        known = self.files.head() if self.files is not None else None
+        if known is not None:
+            return known
         done = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if done.returncode != 0:
             raise NotFoundError(
@@ -94,6 +109,8 @@ class Git:
         Raises:
             NotFoundError: There is no such commit, or no repository.
         """
+        if rev == "HEAD" and self.files is not None and (known := self.files.head()) is not None:
+            return known
         done = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
         if done.returncode != 0:
             raise NotFoundError(f"{rev!r} is no commit of {self._folder}", hint="see them: git log --all --oneline")
@@ -101,7 +118,32 @@ class Git:
 
     def has_commits(self) -> bool:
         """Whether a commit is checked out; False outside of a repository, too."""
-        return self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode == 0
+        try:
+            self.head()
+        except NotFoundError:
+            return False
+        return True
+
+    def branch(self) -> str | None:
+        """The reference that is checked out, as `refs/heads/main`; None when that is a commit."""
+        known = self.files.branch() if self.files is not None else None
+        if known is not None:
+            return known
+        done = self._try("symbolic-ref", "--quiet", "HEAD")
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def index(self) -> Path:
+        """The file of the index, which may not be there yet; absolute."""
+        if self.files is not None:
+            return self.files.index
+        return Path(self._run("rev-parse", "--path-format=absolute", "--git-path", "index").strip())
+
+    def prefix(self) -> str:
+        """The folder relative to the top of the working tree, with a slash at its end; empty when it is the top."""
+        if self.files is not None and self.files.has_own_top():
+            inner = self._folder.resolve().relative_to(self.files.top).as_posix()
+            return "" if inner == "." else f"{inner}/"
+        return self._run("rev-parse", "--show-prefix").removesuffix("\n")
 
     def untracked(self) -> list[str]:
         """The files below the folder that are neither tracked nor ignored, relative to it, sorted."""
@@ -214,12 +256,15 @@ class Git:
             NotFoundError: There is no such commit.
             ConflictError: Something else than a worktree of this repository lies there.
         """
-        if self._try("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").returncode != 0:
-            raise NotFoundError(f"{rev!r} is no commit of {self._folder}")
         target = Path(path).absolute()
         self.remove_worktree(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._run("worktree", "add", "--quiet", "--force", "--detach", str(target), rev)
+        words = ("worktree", "add", "--quiet", "--force", "--detach", str(target), rev)
+        done = self._try(*words)
+        if done.returncode != 0:
+            # Asked only now, because it most often is one.
+            self.resolve(rev)
+            raise _failure(self._folder, words, done)
 
     def remove_worktree(self, path: str | os.PathLike[str]) -> None:
         """Remove a worktree with everything in it; harmless when it is not there, or only half.
@@ -228,8 +273,12 @@ class Git:
             ConflictError: Something else than a worktree of this repository lies there.
         """
         target = Path(path).absolute()
-        if target.resolve() in self._worktrees():
-            # A worktree whose making was cut off is still locked, and a locked one is not pruned.
+        is_known = target.resolve() in self._worktrees()
+        if is_known:
+            # Twice: a worktree whose making was cut off is still locked.
+            if self._try("worktree", "remove", "--force", "--force", str(target)).returncode == 0:
+                return
+            # Of one that is there only in part Git says that it is none. A locked one is not pruned.
             self._try("worktree", "unlock", str(target))
         elif target.exists() and any(target.iterdir()) and not (target / ".git").is_file():
             raise ConflictError(
@@ -239,7 +288,8 @@ class Git:
             from shutil import rmtree
 
             rmtree(target)
-        self._run("worktree", "prune", "--expire=now")
+        if is_known:
+            self._run("worktree", "prune", "--expire=now")
 
     def update_ref(self, ref: str, sha: str) -> None:
         """Let a reference, as `refs/everloop/runs/7f3a`, point to a commit, so that Git keeps it.
@@ -250,6 +300,8 @@ class Git:
         self._run("update-ref", "--create-reflog", ref, sha)
 
     def _worktrees(self) -> set[Path]:
+        if self.files is not None:
+            return set(self.files.worktrees())
         lines = self._run("worktree", "list", "--porcelain").splitlines()
         listed = [Path(line.removeprefix("worktree ")).resolve() for line in lines if line.startswith("worktree ")]
         # The first is the main one, which must never be removed.
@@ -270,7 +322,7 @@ class Git:
                 return
             if "index.lock" not in done.stderr:
                 raise _failure(self._folder, words, done)
-            lock = Path(self._run("rev-parse", "--path-format=absolute", "--git-path", "index.lock").strip())
+            lock = self.index().with_name("index.lock")
             if _is_stale(lock, self.top()):
                 lock.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
@@ -282,27 +334,33 @@ class Git:
 
     def top(self) -> Path:
         """The top folder of the working tree."""
+        if self.files is not None and self.files.has_own_top():
+            return self.files.top
         return Path(self._run("rev-parse", "--show-toplevel").strip())
-
-    def _has_identity(self) -> bool:
-        # As `user.name Ada`: one without a value does not count.
-        told = self._try("config", "--get-regexp", r"^user\.(name|email)$").stdout.splitlines()
-        return len({line.split()[0] for line in told if len(line.split()) > 1}) == 2
 
     def _try(
         self, *words: str, identity: bool = False, text: str | None = None, index: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        # Here, because much is done without Git.
-        import subprocess
-
         environment = command_environment()
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
-        if identity and not self._has_identity():
-            name, email = _IDENTITY
-            for role in ("AUTHOR", "COMMITTER"):
-                environment.setdefault(f"GIT_{role}_NAME", name)
-                environment.setdefault(f"GIT_{role}_EMAIL", email)
+        if not identity:
+            return self._call(words, text, environment)
+        done = self._call(("-c", "user.useConfigOnly=true", *words), text, environment)
+        if done.returncode == 0 or not any(said in done.stderr for said in _SAID_WITHOUT_IDENTITY):
+            return done
+        name, email = _IDENTITY
+        for role in ("AUTHOR", "COMMITTER"):
+            environment.setdefault(f"GIT_{role}_NAME", name)
+            environment.setdefault(f"GIT_{role}_EMAIL", email)
+        return self._call(words, text, environment)
+
+    def _call(
+        self, words: Sequence[str], text: str | None, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        # Here, because much is done without Git.
+        import subprocess
+
         try:
             return subprocess.run(
                 ["git", *_QUIET, *words],

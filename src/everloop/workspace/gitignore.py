@@ -11,7 +11,7 @@ from everloop.workspace.ignore import IgnoreRules
 from everloop.workspace.yamlfile import read_text
 
 # Characters that mean something in a pattern; DVC escapes the same ones.
-_SPECIAL = re.compile(r"([\\*?\[\]!# ])")
+_SPECIAL = r"([\\*?\[\]!# ])"
 
 
 def ignore_out(root: Path, path: str, rules: IgnoreRules) -> bool:
@@ -44,7 +44,7 @@ def ignore_outs(root: Path, paths: Iterable[str], rules: IgnoreRules) -> list[st
         text = read_text(file) if file.exists() else ""
         if text and not text.endswith("\n"):
             text += "\n"
-        added = "".join(f"/{_SPECIAL.sub(_escaped, name)}\n" for name in names)
+        added = "".join(f"/{re.sub(_SPECIAL, _escaped, name)}\n" for name in names)
         durable.write_atomically(file, f"{text}{added}".encode())
     if by_folder:
         rules.forget()
@@ -70,7 +70,7 @@ def unignore_out(root: Path, path: str, rules: IgnoreRules) -> bool:
     file = target.parent / ".gitignore"
     if not file.exists():
         return False
-    entry = f"/{_SPECIAL.sub(_escaped, target.name)}"
+    entry = f"/{re.sub(_SPECIAL, _escaped, target.name)}"
     lines = read_text(file).splitlines(keepends=True)
     kept = [line for line in lines if line.strip() != entry]
     if len(kept) == len(lines):

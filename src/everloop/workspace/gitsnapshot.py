@@ -6,7 +6,7 @@ is to keep the commit to whoever asked for it.
 
 from __future__ import annotations
 
-import shutil
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ def write_tree(
     also: Iterable[str] = (),
     forced: Iterable[str] = (),
     contents: Mapping[str, bytes] | None = None,
+    untracked: Iterable[str] | None = None,
 ) -> str:
     """Store the tracked files as they are on disk, as a Git tree.
 
@@ -33,6 +34,7 @@ def write_tree(
         also: Untracked files to take in, too; those that Git ignores, and those that are not there, are left out.
         forced: As `also`, but ignored files are taken, too, and all must be there.
         contents: What these files shall hold in the tree, whatever is on disk.
+        untracked: As `Git.untracked` has just told it; None asks.
 
     Returns:
         The tree.
@@ -42,7 +44,7 @@ def write_tree(
     """
     with _index_copy(git, scratch) as index:
         git.plumb("add", "--update", "--", ":/", index=index)
-        new = untracked(git, also) | set(forced)
+        new = {*among(git.untracked() if untracked is None else untracked, also), *forced}
         if new:
             git.plumb(
                 "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul",
@@ -80,16 +82,16 @@ def commit_variants(git: Git, scratch: Path, tree: str, parent: str, variants: S
     # Git wants a name for each; what keeps them is up to whoever asked.
     passing = f"refs/everloop/passing/{uuid.uuid4().hex}"
     who = git.plumb("var", "GIT_COMMITTER_IDENT", identity=True).strip()
-    place = prefix(git)
+    place = git.prefix()
     told = [_told(f"{passing}/{n}", n, who, tree, parent, place, each) for n, each in enumerate(variants, 1)]
+    # What is reset to nothing is not written at all.
+    told += [f"reset {passing}/{n}\nfrom {'0' * len(parent)}\n\n" for n in range(1, len(variants) + 1)]
     try:
         git.plumb("fast-import", "--quiet", "--date-format=raw", f"--export-marks={marks}", text="".join(told))
         lines = (line.split() for line in marks.read_text().splitlines())
         made = {int(mark.removeprefix(":")): commit for mark, commit in lines}
     finally:
         marks.unlink(missing_ok=True)
-    gone = "".join(f"delete {passing}/{number}\n" for number in made)
-    git.plumb("update-ref", "--stdin", text=gone)
     return [made[number] for number in range(1, len(variants) + 1)]
 
 
@@ -118,22 +120,15 @@ def tree_of(git: Git, rev: str) -> str:
     return git.ask("rev-parse", "--verify", f"{rev}^{{tree}}").strip()
 
 
-def untracked(git: Git, paths: Iterable[str]) -> set[str]:
-    """Which of the files, or the files in them, are neither tracked nor ignored."""
-    wanted = [f":(literal){path}" for path in dict.fromkeys(paths)]
-    if not wanted:
-        return set()
-    listed = git.ask("ls-files", "-z", "--others", "--exclude-standard", "--", *wanted)
-    return {path for path in listed.split("\0") if path}
-
-
-def prefix(git: Git) -> str:
-    """The folder relative to the top of the working tree, with a slash at its end; empty when it is the top."""
-    return git.ask("rev-parse", "--show-prefix").removesuffix("\n")
+def among(found: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """Those of the files found that are, or lie in, one of the paths; in their order."""
+    wanted = set(paths)
+    folders = tuple(f"{path.rstrip('/')}/" for path in wanted)
+    return [path for path in found if path in wanted or path.startswith(folders)]
 
 
 def _replace(git: Git, index: Path, contents: Mapping[str, bytes]) -> None:
-    place = prefix(git)
+    place = git.prefix()
     lines = []
     for path, data in contents.items():
         oid = git.plumb("hash-object", "-w", "--stdin", text=data.decode("utf-8", "surrogateescape")).strip()
@@ -143,13 +138,15 @@ def _replace(git: Git, index: Path, contents: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _index_copy(git: Git, scratch: Path) -> Iterator[Path]:
-    original = Path(git.ask("rev-parse", "--path-format=absolute", "--git-path", "index").strip())
+    original = git.index()
     scratch.mkdir(parents=True, exist_ok=True)
     copy = scratch / f"index-{uuid.uuid4().hex}"
     try:
         if original.exists():
+            told = original.stat()
+            copy.write_bytes(original.read_bytes())
             # With its time: by that Git tells which entries may have changed since it was written.
-            shutil.copy2(original, copy)
+            os.utime(copy, ns=(told.st_atime_ns, told.st_mtime_ns))
         yield copy
     finally:
         copy.unlink(missing_ok=True)

@@ -6,14 +6,10 @@ code point order of the paths; its id is the MD5 of that text, followed by `.dir
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from json.encoder import encode_basestring_ascii
-from queue import SimpleQueue
 from typing import BinaryIO, Protocol, Self
 
 import msgspec
@@ -60,7 +56,12 @@ class Digest(Protocol):
 
 def digest(like: str = "") -> Digest:
     """A digest for bytes whose id is of the same kind as another one; `hexdigest` gives that of a file."""
-    return Dos2Unix() if objectid.is_legacy(like) else hashlib.md5(usedforsecurity=False)
+    if objectid.is_legacy(like):
+        return Dos2Unix()
+    # Here, as everywhere else: its import loads a library that commands without data have no use for.
+    import hashlib
+
+    return hashlib.md5(usedforsecurity=False)
 
 
 class Sink(Protocol):
@@ -97,8 +98,6 @@ def md5_of_file(path: str | os.PathLike[str], like: str = "") -> str:
 
 def md5_of(data: bytes, like: str = "") -> str:
     """The MD5 of bytes, in hex; with `like` their id of that kind."""
-    if not objectid.is_legacy(like):
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()
     hasher = digest(like)
     hasher.update(data)
     return hasher.hexdigest()
@@ -155,6 +154,9 @@ class _Copying:
     """
 
     def __init__(self, source: int, target: int) -> None:
+        # Here, because few files are so large.
+        from queue import SimpleQueue
+
         self._source = source
         self._target = target
         self._written: SimpleQueue[bytes | BaseException] = SimpleQueue()
@@ -236,13 +238,16 @@ def encode_directory(files: Mapping[str, str]) -> bytes:
 
 def directory_md5_of(files: Mapping[str, str]) -> str:
     """The id that the directory object would have, without holding its bytes in memory."""
-    hasher = hashlib.md5(usedforsecurity=False)
+    hasher = digest()
     for piece in _encoded(files):
         hasher.update(piece)
     return hasher.hexdigest() + DIRECTORY_SUFFIX
 
 
 def _encoded(files: Mapping[str, str]) -> Iterator[bytes]:
+    # Here, because few commands write a directory.
+    from json.encoder import encode_basestring_ascii
+
     # json.dumps of a list of dicts gives the same and takes five times as long.
     paths = sorted(files)
     yield b"["
@@ -301,6 +306,8 @@ def _entries(encoded: bytes, name: str) -> dict[str, str]:
         return {entry.relpath: entry.md5 for entry in _DIRECTORY.decode(encoded)}
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         first = error
+    import json
+
     try:
         # Half of a surrogate pair, as a name that is no UTF-8 has it, is valid only for Python's own reader.
         return {entry.relpath: entry.md5 for entry in msgspec.convert(json.loads(encoded), list[_Entry])}

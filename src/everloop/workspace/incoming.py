@@ -6,7 +6,6 @@ Leaves where objects lie, and which are there, to `cache.py`.
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -226,7 +225,7 @@ class Incoming:
                 # One byte more than there should be: a file that grew shows itself.
                 data = os.read(descriptor, before[2] + 1)
                 _require_same(path, identity(os.fstat(descriptor)), before, n_read=len(data))
-                md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+                md5 = hashing.md5_of(data)
                 if not self._is_trusted(md5, len(data)):
                     self._write(md5, data)
                 return md5
@@ -252,7 +251,7 @@ class Incoming:
                 size_bytes = os.fstat(source).st_size
                 if size_bytes <= _SMALL_BYTES:
                     data = os.read(source, size_bytes)
-                    if hashlib.md5(data, usedforsecurity=False).hexdigest() != promised:
+                    if hashing.md5_of(data) != promised:
                         return False
                     self._write(md5, data)
                     return True

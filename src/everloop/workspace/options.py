@@ -20,8 +20,6 @@ SECRETS = frozenset({
 })  # fmt: skip
 STARS = "********"
 
-_PASSWORD = re.compile(r"(://[^/:@]*:)[^/@]+@")
-
 _BOOL = "true or false"
 _COUNT = "a whole number of 1 or more"
 _NUMBER = "a number of 0 or more"
@@ -118,7 +116,7 @@ _REMOTE_PATHS = {
 
 def shown(option: str, value: str) -> str:
     """The value of an option as people may see it: stars for a secret, and for a password in a URL."""
-    return STARS if option in SECRETS else _PASSWORD.sub(rf"\1{STARS}@", value)
+    return STARS if option in SECRETS else re.sub(r"(://[^/:@]*:)[^/@]+@", rf"\1{STARS}@", value)
 
 
 def is_path(section: str, option: str) -> bool:

@@ -8,6 +8,7 @@ against each other: whatever is read here, ruamel reads the same, and whatever i
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from everloop.latepattern import LatePattern
@@ -77,8 +78,10 @@ def _write_mapping(mapping: dict[Any, Any], first: str, pad: str, lines: list[st
     """Each key on a line of its own after the pad, the first key after another one."""
     before = first
     for key, value in mapping.items():
-        name = _written(key, "")
-        if type(key) is not str or name[0] == "'" or " " in name or len(pad) + len(name) > _WIDTH:
+        if type(key) is not str:
+            raise _UndecidedError
+        name = _written_key(key)
+        if len(pad) + len(name) > _WIDTH:
             raise _UndecidedError
         if type(value) is dict and value:
             lines.append(f"{before}{name}:")
@@ -93,6 +96,15 @@ def _write_mapping(mapping: dict[Any, Any], first: str, pad: str, lines: list[st
         else:
             lines.append(f"{before}{name}: {_written(value, pad + name)}")
         before = pad
+
+
+@lru_cache(maxsize=1024)
+def _written_key(key: str) -> str:
+    # Remembered, because all entries of a file have the same keys.
+    name = _written_text(key, "")
+    if name[0] == "'" or " " in name:
+        raise _UndecidedError
+    return name
 
 
 def _written(value: Any, before: str) -> str:

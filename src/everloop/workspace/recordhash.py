@@ -5,8 +5,6 @@ Source: dvc 3.67 (`stage/utils.py`, `compute_md5`). Imports have it, and all fil
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from everloop.workspace import yamlfile
@@ -17,6 +15,10 @@ _NOT_HASHED = {"desc", "type", "labels", "meta", "locked", "frozen", "metric", "
 
 def digest(data: dict[str, Any]) -> str:
     """The hash of the record, in hex."""
+    # Here, because few records have it.
+    import hashlib
+    import json
+
     plain = yamlfile.parse_plain(yamlfile.dump(data).decode(), "a record")
     hashed = {key: value for key, value in plain.items() if key not in _NOT_HASHED_AT_TOP}
     if hashed.get("wdir") == ".":

@@ -6,6 +6,7 @@ One `git` process serves a whole history; folders and files that commits share a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
@@ -74,8 +75,6 @@ class History:
             root: The workspace: the top folder of its Git repository, a folder in it, or a bare repository.
         """
         self._root = root
-        # Of a bare repository it is empty.
-        self._prefix = Git(root).ask("rev-parse", "--show-prefix").removesuffix("\n").strip("/")
         self._objects = GitObjects(root)
         self._described: dict[str, tuple[tuple[str, str], ...]] = {}
         # By the file: the objects that were read for it, and what came of them.
@@ -88,6 +87,11 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._objects.__exit__(kind, error, trace)
+
+    @cached_property
+    def _prefix(self) -> str:
+        # Of a bare repository it is empty.
+        return Git(self._root).prefix().strip("/")
 
     def snapshot(self, revision: Revision) -> Snapshot:
         """All data that a commit records; what cannot be read is told beside it.

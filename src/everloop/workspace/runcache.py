@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from everloop.errors import FailedError, InvalidError
 from everloop.latepattern import LatePattern
-from everloop.workspace import durable, parallel, yamlfile
-from everloop.workspace.routes import Failure
+from everloop.workspace import durable, yamlfile
 
 if TYPE_CHECKING:
     from everloop.workspace.remote_store import RemoteStore
+    from everloop.workspace.routes import Failure
     from everloop.workspace.workspace import Workspace
 
 _FOLDER = "runs/"
@@ -29,7 +29,7 @@ _NOT_HASHED = {"size", "nfiles"}
 _MOST_BYTES = 64 << 20
 
 # The places of the entries that were moved, and those that were not.
-Moved = tuple[list[str], list[Failure]]
+Moved = tuple[list[str], list["Failure"]]
 
 
 def push(workspace: Workspace, store: RemoteStore) -> Moved:
@@ -91,8 +91,17 @@ def place_of(entry: dict[str, Any]) -> str:
     Args:
         entry: As in `dvc.lock`, with `cmd`, `deps`, `params` and `outs`.
     """
+    return f"{folder_of(entry)}/{_digest(entry)}"
+
+
+def folder_of(entry: dict[str, Any]) -> str:
+    """Where the entries of all runs with the same inputs lie.
+
+    Args:
+        entry: As of `place_of`; of its outs only the paths count.
+    """
     key = _digest({**entry, "outs": [out["path"] for out in entry["outs"]]})
-    return f"{_FOLDER}{key[:2]}/{key}/{_digest(entry)}"
+    return f"{_FOLDER}{key[:2]}/{key}"
 
 
 def _digest(entry: Any) -> str:
@@ -114,6 +123,9 @@ def _entries(places: Iterable[str]) -> set[str]:
 
 
 def _remote_entries(store: RemoteStore) -> Iterator[str]:
+    # Here, because every stage asks for the place of its run, and few commands move runs.
+    from everloop.workspace import parallel
+
     yield from _entries(parallel.insist(lambda: list(store.bucket.keys(_FOLDER)), store.patience))
 
 
@@ -130,6 +142,9 @@ def _read(store: RemoteStore, place: str) -> bytes:
 
 
 def _moved(store: RemoteStore, move: Callable[[str], None], places: Iterable[str]) -> Moved:
+    from everloop.workspace import parallel
+    from everloop.workspace.routes import Failure
+
     moved: list[str] = []
     failed: list[Failure] = []
     for done in parallel.each(move, sorted(places), jobs=store.jobs, batch=store.batch, patience=store.patience):

@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from everloop.workspace import forks
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -52,15 +50,19 @@ def each(
     n_processors = _n_processors()
     n_processes = min(_MOST_PROCESSES, n_processors)
     is_many = len(items) >= _MANY_ITEMS and item_bytes <= _SMALL_BYTES
-    if is_forkable and is_many and n_processes > 1 and forks.is_possible():
-        size = max(size, -(-len(items) // forks.MOST_SLICES))
-        parts = forks.each(
-            lambda number: work(items[number * size : (number + 1) * size]),
-            -(-len(items) // size),
-            n_processes,
-            told and (lambda number: told(items[number * size : (number + 1) * size])),
-        )
-        return [result for part in parts for result in part]
+    if is_forkable and is_many and n_processes > 1:
+        # Here, as below, because few commands have so much to do.
+        from everloop.workspace import forks
+
+        if forks.is_possible():
+            size = max(size, -(-len(items) // forks.MOST_SLICES))
+            parts = forks.each(
+                lambda number: work(items[number * size : (number + 1) * size]),
+                -(-len(items) // size),
+                n_processes,
+                told and (lambda number: told(items[number * size : (number + 1) * size])),
+            )
+            return [result for part in parts for result in part]
     slices = [items[start : start + size] for start in range(0, len(items), size)]
     n_threads = min(_MOST_THREADS, max(2, n_processors), len(slices))
     work = _telling(work, told)
@@ -80,6 +82,8 @@ def each_large(
 
     Raises: what `work` raises first.
     """
+    from everloop.workspace import forks
+
     n_processes = min(_MOST_PROCESSES, _n_processors(), len(items))
     if n_processes < 2 or not forks.is_possible():
         work = _telling(work, told and (lambda item: told([item])))

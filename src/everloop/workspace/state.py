@@ -7,7 +7,6 @@ changed: as long as nothing did, one digest over all its files answers for them.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import time
@@ -89,6 +88,8 @@ class Listing:
 
     def digest(self) -> bytes:
         """One value for all of it, 16 bytes."""
+        import hashlib
+
         hasher = hashlib.blake2b(_joined(self.names), digest_size=16)
         for column in (self.inodes, self.times_ns, self.sizes):
             hasher.update(column)
@@ -289,6 +290,8 @@ class State:
             return None
 
     def _files_path(self, path: str) -> Path:
+        import hashlib
+
         name = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         return self._path.with_name(f"{self._path.name}-{name}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -39,6 +38,9 @@ def parse_any(text: str, name: str) -> Any:
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix == ".json":
+            # Here, as the readers of further kinds.
+            import json
+
             return json.loads(text) or {}
         if suffix == ".toml":
             # Here, as Python's below, because few projects keep their parameters so.

@@ -56,7 +56,7 @@ class WorkingTree:
         """Absolute path of the folder."""
         return self.layout.root
 
-    @property
+    @cached_property
     def git(self) -> Git:
         """The Git repository that the workspace is, or lies in."""
         return Git(self.root)

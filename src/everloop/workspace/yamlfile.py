@@ -62,11 +62,18 @@ def load_rewritable(path: Path) -> dict[Any, Any]:
 
     Raises: as `load_editable_mapping`.
     """
-    text = read_text(path)
+    return parse_rewritable(read_text(path), path)
+
+
+def parse_rewritable(text: str, name: str | Path) -> dict[Any, Any]:
+    """Read text that is in memory already, as `load_rewritable` does; the name is that of the errors.
+
+    Raises: as `parse_editable_mapping`.
+    """
     value = plainyaml.parse(text)
     if isinstance(value, dict) and plainyaml.dump(value) == text.encode():
         return value
-    return parse_editable_mapping(text, path)
+    return parse_editable_mapping(text, name)
 
 
 def parse_editable_mapping(text: str, name: str | Path) -> CommentedMap:

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.latepattern import LatePattern
 
-_INT = re.compile(r"[+-]?(0|[1-9](_?\d)*)")
-_FLOAT = re.compile(
+_INT = LatePattern(r"[+-]?(0|[1-9](_?\d)*)")
+_FLOAT = LatePattern(
     r"[+-]?((((0|[1-9](_?\d)*)?\.\d(_?\d)*|(0|[1-9](_?\d)*)\.)|(0|[1-9](_?\d)*)(?=[eE]))([eE][+-]?\d(_?\d)*)?|inf|nan)",
     re.IGNORECASE,
 )

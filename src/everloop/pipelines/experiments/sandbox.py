@@ -6,7 +6,6 @@ kill `sweep` takes what is left. Leaves who runs which task to `worker.py`.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from everloop.pipelines import graph
 from everloop.pipelines.experiments import refs, reproduction, saving
 from everloop.pipelines.experiments.tasks import Queue, State, Task
 from everloop.pipelines.values import Event
-from everloop.workspace import Workspace, gitsnapshot
+from everloop.workspace import Workspace
 from everloop.workspace.configuration import Level
 
 
@@ -81,7 +80,7 @@ def sweep(workspace: Workspace, queue: Queue) -> list[str]:
 
 def root_of(workspace: Workspace, task: Task) -> Path:
     """The folder in which a task runs."""
-    return _place(workspace, task) / gitsnapshot.prefix(workspace.git)
+    return _place(workspace, task) / workspace.git.prefix()
 
 
 def _done_before(workspace: Workspace, task: Task) -> refs.Experiment | None:
@@ -126,6 +125,9 @@ def _configure(workspace: Workspace, inner: Workspace) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
+    # Here, because few experiments have something to copy.
+    import shutil
+
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         if source.is_dir():

@@ -143,13 +143,10 @@ def commit(
              if path.rpartition("/")[2] == "dvc.lock"]  # fmt: skip
     also = [*files.of_stages(whole, reproduced), *locks]
     forced = [*include, *files.at_the_top(workspace)]
-    tree = gitsnapshot.write_tree(git, scratch, also=also, forced=forced)
+    untracked = git.untracked()
+    tree = gitsnapshot.write_tree(git, scratch, also=also, forced=forced, untracked=untracked)
     said = message or f"dvc: commit experiment {files.digest(workspace, stages)}"
     made = gitsnapshot.commit_tree(git, tree, [reserved.baseline], said)
     experiment = refs.put(main or workspace, reserved.name, reserved.baseline, made, reserved.old)
-    return Saved(experiment=experiment, left_out=_left_out(workspace, {*also, *forced}))
-
-
-def _left_out(workspace: Workspace, taken: set[str]) -> tuple[str, ...]:
-    folders = tuple(f"{path.rstrip('/')}/" for path in taken)
-    return tuple(path for path in workspace.git.untracked() if path not in taken and not path.startswith(folders))
+    taken = set(gitsnapshot.among(untracked, [*also, *forced]))
+    return Saved(experiment=experiment, left_out=tuple(path for path in untracked if path not in taken))

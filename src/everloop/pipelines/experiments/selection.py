@@ -55,20 +55,23 @@ def select(workspace: Workspace, wanted: Selection, remote: str | None = None) -
 def names_of(git: Git, commits: Iterable[str]) -> dict[str, str]:
     """What people call commits: the branch that is checked out, a tag, a branch; those without a name are left out."""
     known: dict[str, str] = {}
-    for place in ("refs/tags/", "refs/heads/"):
-        for ref, commit in _peeled(git, place):
+    for place, found in (("refs/tags/", _tags(git)), ("refs/heads/", gitrefs.listed(git, "refs/heads"))):
+        for ref, commit in found.items():
             known.setdefault(commit, ref.removeprefix(place))
-    current = git.ask("rev-parse", "--symbolic-full-name", "HEAD").strip()
+    current = git.branch() or ""
     if current.startswith("refs/heads/"):
         known[git.head()] = current.removeprefix("refs/heads/")
     return {commit: known[commit] for commit in commits if commit in known}
 
 
-def _peeled(git: Git, place: str) -> list[tuple[str, str]]:
-    """References, sorted, with their commits, also of tags that are objects of their own."""
+def _tags(git: Git) -> dict[str, str]:
+    """Tags, sorted, with their commits, also of those that are objects of their own."""
+    known = git.files.tags() if git.files is not None else None
+    if known is not None:
+        return known
     wanted = "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end) %(refname)"
-    lines = (line.partition(" ") for line in git.ask("for-each-ref", wanted, place).splitlines())
-    return [(ref, commit) for commit, _, ref in lines]
+    lines = (line.partition(" ") for line in git.ask("for-each-ref", wanted, "refs/tags").splitlines())
+    return {ref: commit for commit, _, ref in lines}
 
 
 def remove(workspace: Workspace, wanted: Selection, *, keep: bool = False, remote: str | None = None) -> list[str]:

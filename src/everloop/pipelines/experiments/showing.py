@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from everloop.pipelines.experiments import refs, sandbox, selection
+from everloop.pipelines.experiments import refs, selection
 from everloop.pipelines.experiments.here import Here
 from everloop.pipelines.experiments.here import running as running_here
 from everloop.pipelines.experiments.memory import Memory
@@ -100,10 +100,11 @@ class _Collector:
             if seen.task.baseline in baselines:
                 self._tasks.setdefault(seen.task.baseline, []).append(seen)
         commits = self._commits(baselines)
-        self._times = _times(workspace, commits)
         # What is remembered has all parameters, and depends on no flag.
         self._memory = None if scope.param_deps else Memory(workspace, is_empty=scope.is_fresh)
-        self._read_ahead(self._memory.missing(commits) if self._memory is not None else commits)
+        unread = self._memory.missing(commits) if self._memory is not None else commits
+        self._times = _times(workspace, unread) if unread else {}
+        self._read_ahead(unread)
 
     def workspace(self) -> Shown:
         return self._reader.read(NowTree(self._workspace), WORKSPACE)
@@ -154,6 +155,9 @@ class _Collector:
         return Range(revs=[self._commit(experiment.commit, experiment.name)], executor=executor, name=experiment.name)
 
     def _running(self, seen: Seen) -> Range:
+        # Here, because most often none runs.
+        from everloop.pipelines.experiments import sandbox
+
         root = sandbox.root_of(self._workspace, seen.task)
         if (root / ".dvc").is_dir():
             inner = self._reader.read(FolderTree(Workspace(root)), WORKSPACE)
