@@ -1,0 +1,87 @@
+"""The points of metrics in the database: written with the latest of each series, and read in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from everloop.storage.database import Database, microseconds
+from everloop.tracking.paging import check_limit, from_token, to_token
+from everloop.tracking.run import History, Metric, Number, as_number
+from everloop.tracking.tables import POINT, points, series
+from everloop.tracking.texts import check_key
+
+
+def put_metrics(database: Database, connection: Connection, run: int, given: Iterable[Metric]) -> None:
+    """Store points of a run; those that are stored already count once."""
+    rows = sorted((_to_row(point) for point in given), key=_place)
+    newest = {row["key"]: row for row in rows}
+    statement = database.insert(series)
+    new, old = statement.excluded, series.c
+    statement = statement.on_conflict_do_update(
+        index_elements=["run", "key"],
+        set_={name: new[name] for name in POINT},
+        where=sa.tuple_(*(new[name] for name in POINT)) > sa.tuple_(*(old[name] for name in POINT)),
+    )
+    connection.execute(statement, [row | {"run": run} for row in newest.values()])
+    query = sa.select(series.c.key, series.c.series).where(
+        series.c.run == run, database.among(series.c.key, list(newest))
+    )
+    numbers = {row.key: row.series for row in connection.execute(query)}
+    connection.execute(
+        database.insert(points).on_conflict_do_nothing(),
+        [{"series": numbers[row["key"]], **{name: row[name] for name in POINT}} for row in rows],
+    )
+
+
+def read_history(connection: Connection, run: int, key: str, limit: int | None, after: str) -> History:
+    """Return the points of one metric behind a place, in order."""
+    place = [points.c[name] for name in POINT]
+    query = (
+        sa.select(*place)
+        .join(series, series.c.series == points.c.series)
+        .where(series.c.run == run, series.c.key == key)
+        .order_by(*place)
+    )
+    if after:
+        step, logged_us, is_nan, value = from_token(after, tuple[int, int, bool, float | str])
+        last = [
+            sa.literal(step, sa.BigInteger),
+            sa.literal(logged_us, sa.BigInteger),
+            sa.literal(is_nan, sa.Boolean),
+            sa.literal(float(value), sa.Double),
+        ]
+        query = query.where(sa.tuple_(*place) > sa.tuple_(*last))
+    if limit is not None:
+        query = query.limit(check_limit(limit) + 1)
+    rows = connection.execute(query).all()
+    found = [
+        Metric(key=key, value=number_of(row), step=row.step, logged_at=row.logged_at) for row in rows[: limit or None]
+    ]
+    if limit is None or len(rows) <= limit:
+        return History(points=found, next="")
+    return History(points=found, next=to_token(_place_of(rows[limit - 1])))
+
+
+def number_of(row: Any) -> Number:
+    """Return a row's value as it travels."""
+    return "NaN" if row.is_nan else as_number(float(row.value))
+
+
+def _place(row: dict[str, Any]) -> list[Any]:
+    return [row[name] for name in ("key", *POINT)]
+
+
+def _place_of(row: Any) -> list[Any]:
+    return [row.step, microseconds(row.logged_at), bool(row.is_nan), as_number(row.value)]
+
+
+def _to_row(point: Metric) -> dict[str, Any]:
+    value = float(point.value)
+    is_nan = math.isnan(value)
+    row = {"key": check_key(point.key), "step": point.step, "logged_at": point.logged_at}
+    return row | {"value": 0.0 if is_nan else value, "is_nan": is_nan}
