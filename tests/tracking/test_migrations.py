@@ -91,7 +91,7 @@ def test_experiments_of_before_they_had_ids_are_numbered_in_order_of_creation(da
     old(database, "tracking_0002")
     migrate(database, ["tracking"])
     store = SqlTracking(database)
-    numbered = {each.experiment_id: each.name for each in store.list_experiments()}
+    numbered = {each.experiment_id: each.name for each in store.search_experiments().experiments}
     assert numbered == {"0": "Default", "1": "flights", "2": "weather", "3": "late"}
     assert store.find_experiment("weather").created_at == MARCH + timedelta(microseconds=2)
     assert store.create_experiment("new").experiment_id == "4"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from everloop import refs
 from everloop.errors import ConflictError, EverloopError, InvalidError, NotFoundError
-from everloop.tracking import Artifact, Edge, Input, Metric, Run, TrackingStore, View
+from everloop.tracking import Artifact, Edge, Experiment, Input, Metric, Run, TrackingStore, View
 from everloop.tracking.run import Number
 from tests.stores import Stores
 
@@ -42,20 +42,24 @@ def refusal(call: Callable[[], object]) -> type[EverloopError]:
     return type(caught.value)
 
 
+def oldest_first(store: TrackingStore) -> list[Experiment]:
+    return store.search_experiments(order_by=["creation_time ASC"]).experiments
+
+
 # --- experiments and runs
 
 
 def test_an_experiment_made_twice_is_the_first_one(store: TrackingStore) -> None:
     made = store.create_experiment("flights")
     assert store.create_experiment("flights") == made
-    assert store.list_experiments() == [store.get_experiment("0"), made]
+    assert oldest_first(store) == [store.get_experiment("0"), made]
 
 
 def test_experiments_are_listed_oldest_first(store: TrackingStore) -> None:
     names = ["b", "c", "a"]
     for name in names:
         store.create_experiment(name)
-    assert [each.name for each in store.list_experiments()] == ["Default", *names]
+    assert [each.name for each in oldest_first(store)] == ["Default", *names]
 
 
 def test_a_name_of_no_or_too_many_or_control_characters_is_refused(store: TrackingStore) -> None:
@@ -64,7 +68,7 @@ def test_a_name_of_no_or_too_many_or_control_characters_is_refused(store: Tracki
             store.create_experiment(name)
         with pytest.raises(InvalidError):
             store.create_run(refs.new_run_id(), name)
-    assert [each.name for each in store.list_experiments()] == ["Default"]
+    assert [each.name for each in oldest_first(store)] == ["Default"]
 
 
 def test_a_run_id_that_is_not_32_hex_digits_is_refused(store: TrackingStore) -> None:
@@ -106,7 +110,7 @@ def test_a_run_made_twice_stays_as_it_is(store: TrackingStore) -> None:
 def test_a_run_id_of_another_experiment_is_a_conflict_and_makes_nothing(store: TrackingStore, run_id: str) -> None:
     with pytest.raises(ConflictError):
         store.create_run(run_id, "weather")
-    assert [each.name for each in store.list_experiments()] == ["Default", "flights"]
+    assert [each.name for each in oldest_first(store)] == ["Default", "flights"]
 
 
 def test_a_start_in_another_zone_comes_back_in_utc(store: TrackingStore) -> None:
@@ -255,7 +259,7 @@ def test_a_deleted_experiment_takes_its_runs_along_and_brings_those_back(store: 
         store.delete_experiment(number)
     assert store.get_experiment(number).is_deleted
     assert [store.get_run(run_id).is_deleted for run_id in ids] == [True] * 3
-    assert [each.name for each in store.list_experiments()] == ["Default"]
+    assert [each.name for each in oldest_first(store)] == ["Default"]
     assert refusal(lambda: store.create_run(refs.new_run_id(), "flights")) is ConflictError
     assert refusal(lambda: store.start_run(refs.new_run_id(), number)) is InvalidError
     assert refusal(lambda: store.rename_experiment(number, "new")) is InvalidError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from everloop.cli.output import emit, hint, json_option, table
@@ -44,9 +46,9 @@ def show(run_id: str, as_json: bool) -> None:
       ever run show 7f3a
     """
     hub = open_hub()
-    if len(run_id) < 32:
-        page = hub.tracking.search_runs(view="all", limit=10_000)
-        matching = [each.run_id for each in page.runs if each.run_id.startswith(run_id)]
+    if re.fullmatch("[0-9a-f]{0,31}", run_id):
+        page = hub.tracking.search_runs(filter=f"run_id LIKE '{run_id}%'", view="all", limit=2)
+        matching = [each.run_id for each in page.runs]
         run_id = matching[0] if len(matching) == 1 else run_id.ljust(32, "0")
     found = hub.tracking.get_run(run_id)
     artifacts = hub.tracking.list_artifacts(run_id)

@@ -42,12 +42,6 @@ class SqlExperiments:
         with self.database.read() as connection:
             return self._named(connection, name)
 
-    def list_experiments(self) -> list[Experiment]:
-        query = sa.select(experiments).where(experiments.c.deleted_at.is_(None))
-        with self.database.read() as connection:
-            rows = connection.execute(query.order_by(experiments.c.created_at, experiments.c.experiment_id)).all()
-            return self._assembled(connection, rows)
-
     def rename_experiment(self, experiment_id: str, name: str) -> Experiment:
         check_experiment_name(name)
         with self.database.write() as connection:

@@ -12,16 +12,15 @@ from sqlalchemy.engine import Connection
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.refs import check_name, check_path, check_run_id
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
-from everloop.tracking.experiments import SqlExperiments
 from everloop.tracking.inputs import put_inputs
 from everloop.tracking.metrics import put_metrics, read_history
-from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, RunPage, Status, View
-from everloop.tracking.search import search_runs
+from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
+from everloop.tracking.search import SqlSearch
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
 from everloop.tracking.texts import check_text, rows_of
 
 
-class SqlTracking(SqlExperiments):
+class SqlTracking(SqlSearch):
     """`TrackingStore` on a database. Thread-safe."""
 
     def create_run(
@@ -57,12 +56,6 @@ class SqlTracking(SqlExperiments):
     def get_run(self, run_id: str) -> Run:
         with self.database.read() as connection:
             return self._get(connection, run_id)
-
-    def search_runs(
-        self, experiment_ids: list[str] | None = None, view: View = "active", limit: int = 1000, after: str = ""
-    ) -> RunPage:
-        with self.database.read() as connection:
-            return search_runs(self.database, connection, experiment_ids, view, limit, after)
 
     def update_run(
         self, run_id: str, status: Status | None = None, ended_at: datetime | None = None, name: str | None = None

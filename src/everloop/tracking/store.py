@@ -18,6 +18,7 @@ from everloop.tracking.run import (
     Artifact,
     Edge,
     Experiment,
+    ExperimentPage,
     History,
     Input,
     Metric,
@@ -68,8 +69,24 @@ class TrackingStore(Protocol):
         ...
 
     @operation("read")
-    def list_experiments(self) -> list[Experiment]:
-        """Return all experiments that are not deleted, oldest first."""
+    def search_experiments(
+        self,
+        filter: str = "",  # noqa: A002  the word of MLflow and of everyone who searches
+        order_by: list[str] | None = None,
+        view: View = "active",
+        limit: int = 1000,
+        after: str = "",
+    ) -> ExperimentPage:
+        """Return the experiments that a filter is true of, the newest first unless `order_by` says otherwise.
+
+        Args:
+            filter: as `name LIKE 'flights%' AND tags.team = 'ops'`; empty is all.
+            order_by: as `["name ASC"]`.
+            after: the `next` of the page before; empty for the first.
+
+        Raises:
+            InvalidError: the filter, the order or `after` cannot be read.
+        """
         ...
 
     @operation("write")
@@ -173,20 +190,25 @@ class TrackingStore(Protocol):
     def search_runs(
         self,
         experiment_ids: list[str] | None = None,
+        filter: str = "",  # noqa: A002  the word of MLflow and of everyone who searches
+        order_by: list[str] | None = None,
         view: View = "active",
         limit: int = 1000,
         after: str = "",
     ) -> RunPage:
-        """Return runs, the newest first.
+        """Return the runs that a filter is true of, the newest first unless `order_by` says otherwise.
 
         Args:
             experiment_ids: None is all of them; those that are not there have no runs.
+            filter: as `metrics.loss < 0.3 AND params.depth = '3'`; empty is all.
+            order_by: as `["metrics.loss ASC"]`; NaN and runs that lack the value come last in both directions, and
+                those that are alike newest first, then by id.
             limit: 1 to 50,000.
             after: the `next` of the page before; empty for the first. It is found by what the last run of that page
                 was, so a later page costs no more than the first, and runs added in between shift nothing.
 
         Raises:
-            InvalidError: `limit` or `after` cannot be read.
+            InvalidError: the filter, the order, `limit` or `after` cannot be read.
         """
         ...
 
