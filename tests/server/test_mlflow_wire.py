@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import urllib3
 
-from everloop.server.mlflow.metrics import sample
 from everloop.server.mlflow.names import random_run_name
 from everloop.server.mlflow.routes import CALLS, PREFIXES
 from tests.stores import Stores
@@ -249,15 +248,6 @@ def test_too_many_runs_are_refused(wire: Wire) -> None:
         status, value = wire.ask("GET", f"/api/2.0/mlflow/metrics/{path}?{ids}&metric_key=m")
         assert status == 400
         assert "Received 101 run_ids" in value["message"]
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 10, 11, 100])
-def test_a_sample_keeps_its_ends_and_its_order(size: int) -> None:
-    found = sample(range(10), size)
-    assert len(found) == min(size, 10)
-    assert found == sorted(set(found))
-    assert found[-1] == 9
-    assert size == 1 or found[0] == 0
 
 
 def test_a_random_name_has_two_words_and_a_number() -> None:
