@@ -60,16 +60,17 @@ def read_history(connection: Connection, run: int, key: str, limit: int | None, 
         query = query.limit(check_limit(limit) + 1)
     rows = connection.execute(query).all()
     found = [
-        Metric(key=key, value=number_of(row), step=row.step, logged_at=row.logged_at) for row in rows[: limit or None]
+        Metric(key=key, value=number_of(row.value, row.is_nan), step=row.step, logged_at=row.logged_at)
+        for row in rows[: limit or None]
     ]
     if limit is None or len(rows) <= limit:
         return History(points=found, next="")
     return History(points=found, next=to_token(_place_of(rows[limit - 1])))
 
 
-def number_of(row: Any) -> Number:
-    """Return a row's value as it travels."""
-    return "NaN" if row.is_nan else as_number(float(row.value))
+def number_of(value: float, is_nan: bool) -> Number:
+    """Return a value as it travels from its two columns."""
+    return "NaN" if is_nan else as_number(value)
 
 
 def _place(row: dict[str, Any]) -> list[Any]:
