@@ -41,6 +41,7 @@ from everloop.tracking.filters import (
         ("attributes.status IN ('FAILED', \"KILLED\",)", "attribute", "status", "IN", ("failed", "killed")),
         ("run_id not in ('a')", "attribute", "run_id", "NOT IN", ("a",)),
         ("attr.`run name` = 'x'", "attribute", "run_name", "=", "x"),
+        ("tags.mlflow.runName LIKE 'x'", "attribute", "run_name", "LIKE", "x"),
         ("run.Created > 1700000000123", "attribute", "start_time", ">", 1700000000123.0),
         ("artifact_uri LIKE '%'", "attribute", "artifact_uri", "LIKE", "%"),
         ("datasets.context IN ('train')", "dataset", "context", "IN", ("train",)),

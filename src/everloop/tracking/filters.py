@@ -220,6 +220,8 @@ def _identifier(reader: _Reader, grammar: _Grammar) -> tuple[Kind, str]:
         raise reader.error(
             f"Invalid entity type {entity!r}", f"Valid entity types: {', '.join(grammar.entities)}.", place=place
         )
+    if (kind, key) == ("tag", "mlflow.runName") and grammar is _RUNS:
+        return "attribute", "run_name"  # MLflow clients know a run's name also as this tag
     if kind == "attribute":
         key = grammar.aliases.get(key, key)
         _check_key(reader, place, kind, key, grammar.texts | grammar.numbers)
