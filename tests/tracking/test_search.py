@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from everloop.errors import InvalidError
 from everloop.storage.database import microseconds
-from everloop.tracking import Input, Metric, Run, Status, TrackingStore, View
+from everloop.tracking import Input, Metric, Run, Status, TrackingStore, View, selectivity
 from everloop.tracking.filters import Condition, Order, parse_run_filter, parse_run_order
 from tests.stores import Stores
 
@@ -253,19 +253,23 @@ def test_each_order_holds_over_pages_of_any_size(store: TrackingStore, runs: lis
             assert sought(store, "", orders, limit) == expected, (orders, limit)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("bound", [0, selectivity.BOUND])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     filters=st.lists(st.sampled_from([each for each in FILTERS if each]), max_size=2),
     orders=st.sampled_from(ORDERS),
     limit=st.integers(1, 4),
 )
 def test_filters_orders_and_pages_go_together(
-    store: TrackingStore, runs: list[Run], filters: list[str], orders: list[str], limit: int
+    store: TrackingStore, runs: list[Run], filters: list[str], orders: list[str], limit: int, bound: int
 ) -> None:
+    """Whether a search begins at the few that meet a condition or goes along the order changes nothing."""
     text = " AND ".join(filters)
     conditions = parse_run_filter(text)
     expected = [run for run in runs if all(meets(run, each) for each in conditions)]
-    assert sought(store, text, orders, limit) == ordered(expected, parse_run_order(orders))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selectivity, "BOUND", bound)
+        assert sought(store, text, orders, limit) == ordered(expected, parse_run_order(orders))
 
 
 def test_a_token_belongs_to_its_order(store: TrackingStore, runs: list[Run]) -> None:

@@ -26,16 +26,17 @@ def assemble(database: Database, connection: Connection, rows: Sequence[sa.Row[A
     if not numbers:
         return []
 
-    def by_run(table: sa.Table, value: Callable[[Any], Any]) -> dict[int, dict[str, Any]]:
+    def by_run(table: sa.Table, *columns: str, read: Callable[..., Any]) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = defaultdict(dict)
-        query = sa.select(table).where(_chosen(database, table, numbers)).order_by(table.c.run, table.c.key)
-        for row in connection.execute(query):
-            found[row.run][row.key] = value(row)
+        query = sa.select(table.c.run, table.c.key, *(table.c[name] for name in columns))
+        query = query.where(_chosen(database, table, numbers)).order_by(table.c.run, table.c.key)
+        for run, key, *given in connection.execute(query).all():
+            found[run][key] = read(*given)
         return found
 
-    found_params = by_run(params, lambda row: row.value)
-    found_tags = by_run(tags, lambda row: row.value)
-    found_metrics = by_run(series, number_of)
+    found_params = by_run(params, "value", read=str)
+    found_tags = by_run(tags, "value", read=str)
+    found_metrics = by_run(series, "value", "is_nan", read=number_of)
     found_inputs = _inputs(database, connection, numbers)
     return [
         Run(

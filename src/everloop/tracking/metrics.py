@@ -78,9 +78,9 @@ def read_sample(
     return [_to_point(key, row) for row in connection.execute(chosen)]
 
 
-def number_of(row: Any) -> Number:
-    """Return a row's value as it travels."""
-    return "NaN" if row.is_nan else as_number(float(row.value))
+def number_of(value: float, is_nan: bool) -> Number:
+    """Return a value as it travels from its two columns."""
+    return "NaN" if is_nan else as_number(value)
 
 
 _PLACE = [points.c[name] for name in POINT]
@@ -92,7 +92,7 @@ def _of_metric(run: int, key: str) -> sa.Select[Any]:
 
 
 def _to_point(key: str, row: Any) -> Metric:
-    return Metric(key=key, value=number_of(row), step=row.step, logged_at=row.logged_at)
+    return Metric(key=key, value=number_of(row.value, row.is_nan), step=row.step, logged_at=row.logged_at)
 
 
 def _place(row: dict[str, Any]) -> list[Any]:

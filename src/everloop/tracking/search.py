@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
-from everloop.tracking.conditions import ARTIFACT_URI, TEXTS, USER_TAG, experiment_condition, run_condition
+from everloop.tracking.conditions import ARTIFACT_URI, TEXTS, USER_TAG, experiment_condition, run_condition, runs_that
 from everloop.tracking.experiments import SqlExperiments, number_of_experiment
 from everloop.tracking.filters import (
     Order,
@@ -21,6 +21,7 @@ from everloop.tracking.filters import (
 from everloop.tracking.order import PRESENT, Term, behind, from_place, to_place
 from everloop.tracking.paging import check_limit
 from everloop.tracking.run import ExperimentPage, RunPage, View
+from everloop.tracking.selectivity import fewest
 from everloop.tracking.tables import experiment_tags, experiments, runs, series, tags
 
 
@@ -36,18 +37,26 @@ class SqlSearch(SqlExperiments):
         limit: int = 1000,
         after: str = "",
     ) -> RunPage:
-        wanted = [_is_viewed(runs, view)]
-        if experiment_ids is not None:
-            numbers = [number for each in experiment_ids if (number := number_of_experiment(each)) is not None]
-            one = len(numbers) == 1
-            column = runs.c.experiment_id
-            wanted.append(column == numbers[0] if one else self.database.among(column, numbers))
-        wanted += [run_condition(self.database, asked) for asked in parse_run_filter(filter)]
+        asked = parse_run_filter(filter)
         terms = _run_terms(parse_run_order(order_by or []))
-        query = sa.select(*RUN_COLUMNS).select_from(JOINED).where(*wanted)
+        query = sa.select(*RUN_COLUMNS).select_from(JOINED).where(_is_viewed(runs, view))
         with self.database.read() as connection:
-            rows, place = _page(connection, query, terms, limit, after)
+            first = fewest(self.database, connection, asked, check_limit(limit))
+            query = query.where(*(run_condition(self.database, each) for each in asked if each is not first))
+            if experiment_ids is not None:
+                query = query.where(self._in_experiments(experiment_ids, is_walked=first is None))
+            if first is None:
+                rows, place = _page(connection, query, terms, limit, after)
+            else:
+                query = query.where(runs.c.number.in_(runs_that(self.database, first)))
+                rows, place = _sorted_page(connection, query, terms, limit, after)
             return RunPage(runs=assemble(self.database, connection, rows), next=place)
+
+    def _in_experiments(self, experiment_ids: list[str], *, is_walked: bool) -> sa.ColumnElement[bool]:
+        numbers = [number for each in experiment_ids if (number := number_of_experiment(each)) is not None]
+        # For an expression no index is sought: SQLite would take the one by experiment for the best.
+        column = runs.c.experiment_id if is_walked else runs.c.experiment_id + 0
+        return column == numbers[0] if len(numbers) == 1 else self.database.among(column, numbers)
 
     def search_experiments(
         self,
@@ -68,7 +77,7 @@ class SqlSearch(SqlExperiments):
 def _page(
     connection: Connection, query: sa.Select[Any], terms: Sequence[Term], limit: int, after: str
 ) -> tuple[list[sa.Row[Any]], str]:
-    """Return the rows of a page, and the token of the next one.
+    """Return the rows of a page found by going along the order, and the token of the next one.
 
     One query for each rank of the first term, so that it can go along the index of the values: those that have one,
     NaN, those that lack it. Most pages are full after the first.
@@ -88,9 +97,8 @@ def _page(
         if place is not None and rank == place[0][0]:
             rest = behind(others, place[1:])
             step = step.where(first.from_value(place[0][1], rest) if rank == PRESENT else rest)
-        step = step.add_columns(
-            sa.literal(rank).label("r0"), (first.value if rank == PRESENT else sa.null()).label("v0")
-        )
+        value = first.value if rank == PRESENT else sa.null()
+        step = step.add_columns(sa.literal(rank).label("r0"), value.label("v0"))
         for i, term in enumerate(others, 1):
             step = step.add_columns(term.rank.label(f"r{i}"), term.value.label(f"v{i}"))
         order = [*(first.sorted_by() if rank == PRESENT else [])]
@@ -100,6 +108,23 @@ def _page(
         if len(rows) > limit:
             return rows[:limit], to_place(terms, rows[limit - 1])
     return rows, ""
+
+
+def _sorted_page(
+    connection: Connection, query: sa.Select[Any], terms: Sequence[Term], limit: int, after: str
+) -> tuple[list[sa.Row[Any]], str]:
+    """Return the rows of a page found by sorting all that are sought, and the token of the next one."""
+    order: list[sa.ColumnElement[Any]] = []
+    for i, term in enumerate(terms):
+        if term.table is not None:
+            assert term.on is not None
+            query = query.outerjoin(term.table, term.on)
+        query = query.add_columns(term.rank.label(f"r{i}"), term.value.label(f"v{i}"))
+        order += [*([term.rank] if term.is_optional else []), *term.sorted_by()]
+    if after:
+        query = query.where(behind(terms, from_place(terms, after)))
+    rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
+    return list(rows[:limit]), to_place(terms, rows[limit - 1]) if len(rows) > limit else ""
 
 
 def _run_terms(orders: Sequence[Order]) -> list[Term]:
