@@ -17,7 +17,7 @@ from everloop.tracking.metrics import put_metrics, read_history
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
 from everloop.tracking.search import SqlSearch
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
-from everloop.tracking.texts import check_text, rows_of
+from everloop.tracking.texts import check_key, check_text, rows_of
 
 
 class SqlTracking(SqlSearch):
@@ -256,7 +256,7 @@ class SqlTracking(SqlSearch):
             put_metrics(self.database, connection, run, metrics)
 
     def _put_artifact(self, connection: Connection, run: int, artifact: Artifact) -> Artifact:
-        artifact = msgspec.structs.replace(artifact, path=check_path(artifact.path, "artifact path"))
+        artifact = msgspec.structs.replace(artifact, path=check_key(check_path(artifact.path, "artifact path")))
         content = {"digest": artifact.digest, "size_bytes": artifact.size_bytes}
         statement = self.database.insert(artifacts).values(run=run, path=artifact.path, **content)
         connection.execute(statement.on_conflict_do_update(index_elements=["run", "path"], set_=content))
