@@ -278,6 +278,20 @@ def test_many_make_the_same_experiment_at_once(store: TrackingStore) -> None:
     assert made == [store.find_experiment("new")] * 6
 
 
+def test_of_several_who_take_a_name_at_once_one_gets_it(store: TrackingStore) -> None:
+    numbers = [store.create_experiment(f"e{i}").experiment_id for i in range(6)]
+
+    def take(number: str) -> str:
+        try:
+            return store.rename_experiment(number, "best").experiment_id
+        except ConflictError:
+            return "conflict"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(take, numbers))
+    assert sorted(outcomes) == sorted(["conflict"] * 5 + [store.find_experiment("best").experiment_id])
+
+
 # --- the life of a run
 
 
@@ -652,6 +666,8 @@ def test_an_artifact_path_that_leaves_the_run_is_refused(store: TrackingStore, r
     for path in ("", ".", "/etc/passwd", "a/../../b", "a\\b", "a\0b"):
         with pytest.raises(InvalidError, match="path"):
             store.log_artifact(run_id, path, DIGEST, 1)
+    long = "a/" * 250 + "b"
+    assert refusal(lambda: store.log_artifact(run_id, long, DIGEST, 1)) is InvalidError
     assert store.list_artifacts(run_id) == []
 
 

@@ -20,24 +20,52 @@ RUN_COLUMNS = (*runs.c, experiments.c.name.label("experiment"))
 JOINED = runs.join(experiments, experiments.c.experiment_id == runs.c.experiment_id)
 
 
+class _Values:
+    """The query for what runs have in a table, the run first; made once, because that takes longer than running it."""
+
+    def __init__(self, query: sa.Select[Any], run: sa.Column[int], *then_by: sa.Column[str]) -> None:
+        self.run = run
+        self.of_all = query.order_by(run, *then_by)
+        self.of_one = self.of_all.where(run == sa.bindparam("of_run"))
+
+
+_PARAMS = _Values(sa.select(params.c.run, params.c.key, params.c.value), params.c.run, params.c.key)
+_TAGS = _Values(sa.select(tags.c.run, tags.c.key, tags.c.value), tags.c.run, tags.c.key)
+_METRICS = _Values(sa.select(series.c.run, series.c.key, series.c.value, series.c.is_nan), series.c.run, series.c.key)
+_INPUT_FIELDS = ("name", "digest", "source_type", "source", "schema", "profile")
+_INPUTS = _Values(
+    sa.select(inputs.c.run, inputs.c.tags, *(input_datasets.c[field] for field in _INPUT_FIELDS)).join(
+        input_datasets, input_datasets.c.dataset == inputs.c.dataset
+    ),
+    inputs.c.run,
+    input_datasets.c.name,
+    input_datasets.c.digest,
+)
+
+
 def assemble(database: Database, connection: Connection, rows: Sequence[sa.Row[Any]]) -> list[Run]:
     """Return the runs of some rows of `RUN_COLUMNS`, in their order."""
     numbers = [row.number for row in rows]
     if not numbers:
         return []
 
-    def by_run(table: sa.Table, *columns: str, read: Callable[..., Any]) -> dict[int, dict[str, Any]]:
+    def rows_of(values: _Values) -> Sequence[Any]:
+        if len(numbers) == 1:
+            return connection.execute(values.of_one, {"of_run": numbers[0]}).all()
+        return connection.execute(values.of_all.where(database.among(values.run, numbers))).all()
+
+    def by_run(values: _Values, read: Callable[..., Any]) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = defaultdict(dict)
-        query = sa.select(table.c.run, table.c.key, *(table.c[name] for name in columns))
-        query = query.where(_chosen(database, table, numbers)).order_by(table.c.run, table.c.key)
-        for run, key, *given in connection.execute(query).all():
+        for run, key, *given in rows_of(values):
             found[run][key] = read(*given)
         return found
 
-    found_params = by_run(params, "value", read=str)
-    found_tags = by_run(tags, "value", read=str)
-    found_metrics = by_run(series, "value", "is_nan", read=number_of)
-    found_inputs = _inputs(database, connection, numbers)
+    found_inputs: dict[int, list[Input]] = defaultdict(list)
+    for run, read_tags, *fields in rows_of(_INPUTS):
+        found_inputs[run].append(Input(**dict(zip(_INPUT_FIELDS, fields, strict=True)), tags=read_tags))
+    found_params = by_run(_PARAMS, str)
+    found_tags = by_run(_TAGS, str)
+    found_metrics = by_run(_METRICS, number_of)
     return [
         Run(
             run_id=row.run_id,
@@ -55,30 +83,3 @@ def assemble(database: Database, connection: Connection, rows: Sequence[sa.Row[A
         )
         for row in rows
     ]
-
-
-def _inputs(database: Database, connection: Connection, numbers: list[int]) -> dict[int, list[Input]]:
-    found: dict[int, list[Input]] = defaultdict(list)
-    query = (
-        sa.select(inputs.c.run, inputs.c.tags, input_datasets)
-        .join(input_datasets, input_datasets.c.dataset == inputs.c.dataset)
-        .where(_chosen(database, inputs, numbers))
-        .order_by(inputs.c.run, input_datasets.c.name, input_datasets.c.digest)
-    )
-    for row in connection.execute(query):
-        found[row.run].append(
-            Input(
-                name=row.name,
-                digest=row.digest,
-                source_type=row.source_type,
-                source=row.source,
-                schema=row.schema,
-                profile=row.profile,
-                tags=row.tags,
-            )
-        )
-    return found
-
-
-def _chosen(database: Database, table: sa.Table, numbers: list[int]) -> sa.ColumnElement[bool]:
-    return table.c.run == numbers[0] if len(numbers) == 1 else database.among(table.c.run, numbers)

@@ -48,12 +48,13 @@ class SqlExperiments:
             found = self._numbered(connection, experiment_id, is_written=True)
             if found.name == name:
                 return found
-            # An INSERT that gives way in a conflict has no counterpart for UPDATE, so the name is looked up first; of
-            # two who take it at once the second meets the database's own refusal.
             holder = connection.execute(sa.select(experiments).where(experiments.c.name == name)).first()
             if holder is not None:
                 raise _taken(self._assembled(connection, [holder])[0])
-            self._change(connection, found, name=name)
+            try:
+                self._change(connection, found, name=name)
+            except sa.exc.IntegrityError as error:  # PostgreSQL, of two who take a name at once
+                raise ConflictError(f"experiment {name!r} exists already") from error
             return self._numbered(connection, experiment_id)
 
     def delete_experiment(self, experiment_id: str) -> None:

@@ -11,6 +11,7 @@ from everloop.tracking.tables import input_datasets, inputs, runs
 from everloop.tracking.texts import check_key, check_text
 
 _CONTEXT = "mlflow.data.context"
+_DIGEST_LENGTH = 128
 
 
 def put_inputs(database: Database, connection: Connection, run: int, given: list[Input]) -> None:
@@ -35,7 +36,7 @@ def put_inputs(database: Database, connection: Connection, run: int, given: list
 
 def _checked(each: Input) -> Input:
     check_key(each.name)
-    check_key(each.digest)
+    check_key(each.digest, longest=_DIGEST_LENGTH)
     for text in (each.source_type, each.source, each.schema or "", each.profile or "", *each.tags, *each.tags.values()):
         check_text(text, "dataset", each.name)
     return each

@@ -16,26 +16,45 @@ from everloop.tracking.tables import POINT, points, series
 from everloop.tracking.texts import check_key
 
 
-def put_metrics(database: Database, connection: Connection, run: int, given: Iterable[Metric]) -> None:
-    """Store points of a run; those that are stored already count once."""
-    rows = sorted((_to_row(point) for point in given), key=_place)
-    newest = {row["key"]: row for row in rows}
-    statement = database.insert(series)
-    new, old = statement.excluded, series.c
-    statement = statement.on_conflict_do_update(
-        index_elements=["run", "key"],
-        set_={name: new[name] for name in POINT},
-        where=sa.tuple_(*(new[name] for name in POINT)) > sa.tuple_(*(old[name] for name in POINT)),
-    )
-    connection.execute(statement, [row | {"run": run} for row in newest.values()])
-    query = sa.select(series.c.key, series.c.series).where(
-        series.c.run == run, database.among(series.c.key, list(newest))
-    )
-    numbers = {row.key: row.series for row in connection.execute(query)}
-    connection.execute(
-        database.insert(points).on_conflict_do_nothing(),
-        [{"series": numbers[row["key"]], **{name: row[name] for name in POINT}} for row in rows],
-    )
+class Points:
+    """Writes points of metrics. Thread-safe.
+
+    The statements are made once, because making one takes longer than running it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        latest = database.insert(series)
+        new, old = latest.excluded, series.c
+        self._to_series = latest.on_conflict_do_update(
+            index_elements=["run", "key"],
+            set_={name: new[name] for name in POINT},
+            where=sa.tuple_(*(new[name] for name in POINT)) > sa.tuple_(*(old[name] for name in POINT)),
+        )
+        self._to_points = database.insert(points).on_conflict_do_nothing()
+
+    def put(self, connection: Connection, run: int, given: Iterable[Metric]) -> None:
+        """Store points of a run; those that are stored already count once."""
+        rows = sorted((_to_row(point) for point in given), key=_place)
+        newest = {row["key"]: row for row in rows}
+        connection.execute(self._to_series, [row | {"run": run} for row in newest.values()])
+        numbers = self._numbers(connection, run, list(newest))
+        connection.execute(
+            self._to_points,
+            [{"series": numbers[row["key"]], **{name: row[name] for name in POINT}} for row in rows],
+        )
+
+    def _numbers(self, connection: Connection, run: int, keys: list[str]) -> dict[str, int]:
+        if len(keys) == 1:
+            return {keys[0]: connection.execute(_NUMBER, {"in_run": run, "of_key": keys[0]}).scalar_one()}
+        query = sa.select(series.c.key, series.c.series)
+        query = query.where(series.c.run == run, self._database.among(series.c.key, keys))
+        return {row.key: row.series for row in connection.execute(query)}
+
+
+_NUMBER = sa.select(series.c.series).where(
+    series.c.run == sa.bindparam("in_run"), series.c.key == sa.bindparam("of_key")
+)
 
 
 def read_history(connection: Connection, run: int, key: str, limit: int | None, after: str) -> History:

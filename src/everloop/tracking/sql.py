@@ -11,17 +11,28 @@ from sqlalchemy.engine import Connection
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.refs import check_name, check_path, check_run_id
+from everloop.storage.database import Database
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
 from everloop.tracking.inputs import put_inputs
-from everloop.tracking.metrics import put_metrics, read_history, read_sample
+from everloop.tracking.metrics import Points, read_history, read_sample
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
 from everloop.tracking.search import SqlSearch
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
-from everloop.tracking.texts import check_text, rows_of
+from everloop.tracking.texts import check_key, check_text, rows_of
 
 
 class SqlTracking(SqlSearch):
     """`TrackingStore` on a database. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._points = Points(database)
+        to_tags = database.insert(tags)
+        new = to_tags.excluded
+        self._to_tags = to_tags.on_conflict_do_update(
+            index_elements=["run", "key"], set_={"value": new.value, "head": new.head}
+        )
+        self._to_params = database.insert(params).on_conflict_do_nothing()
 
     def create_run(
         self,
@@ -211,15 +222,14 @@ class SqlTracking(SqlSearch):
         return found
 
     def _number(self, connection: Connection, run_id: str) -> int:
-        number: int | None = connection.execute(sa.select(runs.c.number).where(runs.c.run_id == run_id)).scalar()
+        number: int | None = connection.execute(_STATE, {"of_id": run_id}).scalar()
         if number is None:
             raise _no_run(run_id)
         return number
 
     def _open(self, connection: Connection, run_id: str) -> int:
         """Return the number of a run that may be added to."""
-        query = sa.select(runs.c.number, runs.c.deleted_at).where(runs.c.run_id == run_id)
-        row = connection.execute(query).first()
+        row = connection.execute(_STATE, {"of_id": run_id}).first()
         if row is None:
             raise _no_run(run_id)
         if row.deleted_at is not None:
@@ -227,8 +237,7 @@ class SqlTracking(SqlSearch):
         return int(row.number)
 
     def _get(self, connection: Connection, run_id: str) -> Run:
-        query = sa.select(*RUN_COLUMNS).select_from(JOINED).where(runs.c.run_id == run_id)
-        row = connection.execute(query).first()
+        row = connection.execute(_WHOLE, {"of_id": run_id}).first()
         if row is None:
             raise _no_run(run_id)
         return assemble(self.database, connection, [row])[0]
@@ -258,10 +267,10 @@ class SqlTracking(SqlSearch):
         if tags:
             self._put_tags(connection, run, tags)
         if metrics:
-            put_metrics(self.database, connection, run, metrics)
+            self._points.put(connection, run, metrics)
 
     def _put_artifact(self, connection: Connection, run: int, artifact: Artifact) -> Artifact:
-        artifact = msgspec.structs.replace(artifact, path=check_path(artifact.path, "artifact path"))
+        artifact = msgspec.structs.replace(artifact, path=check_key(check_path(artifact.path, "artifact path")))
         content = {"digest": artifact.digest, "size_bytes": artifact.size_bytes}
         statement = self.database.insert(artifacts).values(run=run, path=artifact.path, **content)
         connection.execute(statement.on_conflict_do_update(index_elements=["run", "path"], set_=content))
@@ -273,7 +282,7 @@ class SqlTracking(SqlSearch):
             connection.execute(self.database.insert(_edges).on_conflict_do_nothing(), rows)
 
     def _put_params(self, connection: Connection, run: int, run_id: str, values: dict[str, str]) -> None:
-        connection.execute(self.database.insert(params).on_conflict_do_nothing(), rows_of(run, values))
+        connection.execute(self._to_params, rows_of(run, values))
         query = sa.select(params).where(params.c.run == run, self.database.among(params.c.key, list(values)))
         for row in connection.execute(query):
             if row.value != values[row.key]:
@@ -283,12 +292,7 @@ class SqlTracking(SqlSearch):
                 )
 
     def _put_tags(self, connection: Connection, run: int, values: dict[str, str]) -> None:
-        statement = self.database.insert(tags)
-        new = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=["run", "key"], set_={"value": new.value, "head": new.head}
-        )
-        connection.execute(statement, rows_of(run, values))
+        connection.execute(self._to_tags, rows_of(run, values))
 
 
 def _no_run(run_id: str) -> NotFoundError:
@@ -297,6 +301,8 @@ def _no_run(run_id: str) -> NotFoundError:
 
 _edges = edges  # the methods have arguments of the same name
 _GOING_ON = ("running", "scheduled")
+_STATE = sa.select(runs.c.number, runs.c.deleted_at).where(runs.c.run_id == sa.bindparam("of_id"))
+_WHOLE = sa.select(*RUN_COLUMNS).select_from(JOINED).where(runs.c.run_id == sa.bindparam("of_id"))
 
 
 def _at_or_below(path: str) -> sa.ColumnElement[bool]:

@@ -26,14 +26,14 @@ def check_experiment_name(name: str) -> str:
     return name
 
 
-def check_key(key: str) -> str:
+def check_key(key: str, longest: int = KEY_LENGTH) -> str:
     """Return `key` when a metric, a param or a tag may have it.
 
     Raises:
         InvalidError: it is longer than 500 characters, or holds a NUL.
     """
-    if len(key) > KEY_LENGTH:
-        raise InvalidError(f"the key {key[:40]!r}… has {len(key)} characters, more than {KEY_LENGTH}")
+    if len(key) > longest:
+        raise InvalidError(f"the key {key[:40]!r}… has {len(key)} characters, more than {longest}")
     return check_text(key, "the key", key)
 
 
