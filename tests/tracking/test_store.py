@@ -131,6 +131,7 @@ def test_an_unknown_run_is_not_found_by_any_operation(store: TrackingStore) -> N
         lambda: store.get_run(nobody),
         lambda: store.log(nobody, params={"a": "1"}),
         lambda: store.metric_history(nobody, "loss"),
+        lambda: store.sample_metric(nobody, "loss", 2),
         lambda: store.finish_run(nobody),
         lambda: store.log_artifact(nobody, "a", DIGEST, 1),
         lambda: store.list_artifacts(nobody),
@@ -617,6 +618,21 @@ def test_of_several_who_end_a_run_at_once_one_wins(store: TrackingStore, run_id:
     assert sorted(outcomes) == sorted(["conflict"] * 4 + [final] * 2)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 10, 11, 99])
+def test_a_sample_is_evenly_taken_and_keeps_the_ends(store: TrackingStore, run_id: str, size: int) -> None:
+    # Several points a step, out of order, with a NaN: it is points that are counted, not steps.
+    history = [metric(math.nan if number == 4 else -number, step=number // 3) for number in range(size)]
+    store.log(run_id, metrics=[*reversed(history), metric(1.0, key="other")])
+    history = store.metric_history(run_id, "loss").points
+    for limit in (1, 2, 3, 10, 50, 200):
+        parts = [history[part * size // limit] for part in range(limit - 1)] if size > limit else history[:-1]
+        assert store.sample_metric(run_id, "loss", limit) == [*parts, *history[-1:]]
+    between = [point for point in history if 1 <= point.step <= 2]
+    assert store.sample_metric(run_id, "loss", 100, 1, 2) == between
+    assert store.sample_metric(run_id, "unknown", 5) == []
+    assert refusal(lambda: store.sample_metric(run_id, "loss", 0)) is InvalidError
+
+
 # --- artifacts and lineage
 
 
@@ -630,6 +646,20 @@ def test_artifacts_are_listed_by_path_and_may_be_overwritten(store: TrackingStor
         Artifact(path="a.json", digest=DIGEST, size_bytes=1),
         Artifact(path="plots/b.png", digest="cd" * 32, size_bytes=5 << 32),
     ]
+
+
+def test_artifacts_below_a_folder_are_listed_alone(store: TrackingStore, run_id: str) -> None:
+    for path in ("a", "b/c", "b/d/e", "b-/x", "b.txt", "b0", "bü/x"):
+        store.log_artifact(run_id, path, DIGEST, 1)
+
+    def listed(path: str) -> list[str]:
+        return [each.path for each in store.list_artifacts(run_id, path)]
+
+    assert listed("b") == ["b/c", "b/d/e"]
+    assert listed("./b/d") == ["b/d/e"]
+    assert listed("a") == ["a"]
+    assert listed("none") == []
+    assert refusal(lambda: store.list_artifacts(run_id, "../x")) is InvalidError
 
 
 def test_an_artifact_path_that_leaves_the_run_is_refused(store: TrackingStore, run_id: str) -> None:

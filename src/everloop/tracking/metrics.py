@@ -59,13 +59,7 @@ _NUMBER = sa.select(series.c.series).where(
 
 def read_history(connection: Connection, run: int, key: str, limit: int | None, after: str) -> History:
     """Return the points of one metric behind a place, in order."""
-    place = [points.c[name] for name in POINT]
-    query = (
-        sa.select(*place)
-        .join(series, series.c.series == points.c.series)
-        .where(series.c.run == run, series.c.key == key)
-        .order_by(*place)
-    )
+    query = _of_metric(run, key).order_by(*_PLACE)
     if after:
         step, logged_us, is_nan, value = from_token(after, tuple[int, int, bool, float | str])
         last = [
@@ -74,22 +68,50 @@ def read_history(connection: Connection, run: int, key: str, limit: int | None, 
             sa.literal(is_nan, sa.Boolean),
             sa.literal(float(value), sa.Double),
         ]
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*last))
+        query = query.where(sa.tuple_(*_PLACE) > sa.tuple_(*last))
     if limit is not None:
         query = query.limit(check_limit(limit) + 1)
     rows = connection.execute(query).all()
-    found = [
-        Metric(key=key, value=number_of(row.value, row.is_nan), step=row.step, logged_at=row.logged_at)
-        for row in rows[: limit or None]
-    ]
+    found = [_to_point(key, row) for row in rows[: limit or None]]
     if limit is None or len(rows) <= limit:
         return History(points=found, next="")
     return History(points=found, next=to_token(_place_of(rows[limit - 1])))
 
 
+def read_sample(
+    connection: Connection, run: int, key: str, limit: int, first_step: int | None, last_step: int | None
+) -> list[Metric]:
+    """Return the first point of each of `limit` equal parts of a history, and the last one in the place of the last."""
+    check_limit(limit)
+    query = _of_metric(run, key)
+    if first_step is not None:
+        query = query.where(points.c.step >= first_step)
+    if last_step is not None:
+        query = query.where(points.c.step <= last_step)
+    place = sa.func.row_number().over(order_by=_PLACE) - 1
+    history = query.add_columns(place.label("place"), sa.func.count().over().label("size")).subquery()
+    # The part that begins at this place or behind it: its number times the size of a part is the place, rounded down.
+    part = (history.c.place * limit + history.c.size - 1) // history.c.size
+    begins = sa.and_(part * history.c.size < (history.c.place + 1) * limit, part < limit - 1)
+    chosen = sa.select(history).where(sa.or_(begins, history.c.place == history.c.size - 1)).order_by(history.c.place)
+    return [_to_point(key, row) for row in connection.execute(chosen)]
+
+
 def number_of(value: float, is_nan: bool) -> Number:
     """Return a value as it travels from its two columns."""
     return "NaN" if is_nan else as_number(value)
+
+
+_PLACE = [points.c[name] for name in POINT]
+
+
+def _of_metric(run: int, key: str) -> sa.Select[Any]:
+    joined = sa.select(*_PLACE).join(series, series.c.series == points.c.series)
+    return joined.where(series.c.run == run, series.c.key == key)
+
+
+def _to_point(key: str, row: Any) -> Metric:
+    return Metric(key=key, value=number_of(row.value, row.is_nan), step=row.step, logged_at=row.logged_at)
 
 
 def _place(row: dict[str, Any]) -> list[Any]:

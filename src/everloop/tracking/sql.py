@@ -14,7 +14,7 @@ from everloop.refs import check_name, check_path, check_run_id
 from everloop.storage.database import Database
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
 from everloop.tracking.inputs import put_inputs
-from everloop.tracking.metrics import Points, read_history
+from everloop.tracking.metrics import Points, read_history, read_sample
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
 from everloop.tracking.search import SqlSearch
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
@@ -147,6 +147,12 @@ class SqlTracking(SqlSearch):
         with self.database.read() as connection:
             return read_history(connection, self._number(connection, run_id), key, limit, after)
 
+    def sample_metric(
+        self, run_id: str, key: str, limit: int, first_step: int | None = None, last_step: int | None = None
+    ) -> list[Metric]:
+        with self.database.read() as connection:
+            return read_sample(connection, self._number(connection, run_id), key, limit, first_step, last_step)
+
     def finish_run(self, run_id: str, status: Status = "finished", ended_at: datetime | None = None) -> Run:
         if status in _GOING_ON:
             raise InvalidError(f"asked to end run {run_id} as {status}", hint="End it as finished, failed or killed.")
@@ -168,16 +174,15 @@ class SqlTracking(SqlSearch):
     def remove_artifacts(self, run_id: str, path: str) -> None:
         path = check_path(path, "artifact path")
         with self.database.write() as connection:
-            inside = sa.func.substr(artifacts.c.path, 1, len(path) + 1) == f"{path}/"
-            chosen = sa.and_(
-                artifacts.c.run == self._number(connection, run_id), sa.or_(artifacts.c.path == path, inside)
-            )
-            connection.execute(sa.delete(artifacts).where(chosen))
-
-    def list_artifacts(self, run_id: str) -> list[Artifact]:
-        with self.database.read() as connection:
             mine = artifacts.c.run == self._number(connection, run_id)
-            rows = connection.execute(sa.select(artifacts).where(mine).order_by(artifacts.c.path))
+            connection.execute(sa.delete(artifacts).where(mine, _at_or_below(path)))
+
+    def list_artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
+        query = sa.select(artifacts).order_by(artifacts.c.path)
+        if path:
+            query = query.where(_at_or_below(check_path(path, "artifact path")))
+        with self.database.read() as connection:
+            rows = connection.execute(query.where(artifacts.c.run == self._number(connection, run_id)))
             return [Artifact(path=row.path, digest=row.digest, size_bytes=row.size_bytes) for row in rows]
 
     def link(self, edges: list[Edge]) -> None:
@@ -298,3 +303,9 @@ _edges = edges  # the methods have arguments of the same name
 _GOING_ON = ("running", "scheduled")
 _STATE = sa.select(runs.c.number, runs.c.deleted_at).where(runs.c.run_id == sa.bindparam("of_id"))
 _WHOLE = sa.select(*RUN_COLUMNS).select_from(JOINED).where(runs.c.run_id == sa.bindparam("of_id"))
+
+
+def _at_or_below(path: str) -> sa.ColumnElement[bool]:
+    # Paths sort by code point, and "0" follows "/": a range, which the primary key finds.
+    below = sa.and_(artifacts.c.path > f"{path}/", artifacts.c.path < f"{path}0")
+    return sa.or_(artifacts.c.path == path, below)

@@ -324,6 +324,21 @@ class TrackingStore(Protocol):
         """
         ...
 
+    @operation("read")
+    def sample_metric(
+        self, run_id: str, key: str, limit: int, first_step: int | None = None, last_step: int | None = None
+    ) -> list[Metric]:
+        """Return at most `limit` points of one metric for a chart, in the order of its history.
+
+        The history between the two steps (both are in; None is no bound) is cut into `limit` equal parts. The first
+        point of each is returned, but the very last one in the place of the last part's; of a `limit` of 1 that alone.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: `limit` is not 1 to 50,000.
+        """
+        ...
+
     @operation("write")
     def finish_run(self, run_id: str, status: Status = "finished", ended_at: datetime | None = None) -> Run:
         """End a run; ending it again with the same status changes nothing.
@@ -356,8 +371,13 @@ class TrackingStore(Protocol):
         ...
 
     @operation("read")
-    def list_artifacts(self, run_id: str) -> list[Artifact]:
-        """Return a run's artifacts by path."""
+    def list_artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
+        """Return a run's artifacts by path: the file of a path or those below a folder; empty is all.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: `path` is absolute or leaves the run's folder.
+        """
         ...
 
     @operation("write")

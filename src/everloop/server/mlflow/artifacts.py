@@ -92,11 +92,10 @@ class ArtifactProxy:
             self.tracking.remove_artifacts(place.run_id, path)
 
     def _file(self, place: Place) -> Response:
-        for artifact in self.tracking.list_artifacts(place.run_id):
+        for artifact in self.tracking.list_artifacts(place.run_id, place.path):
             if artifact.path == place.path:
                 return _file_response(artifact, self.objects)
-            if artifact.path.startswith(f"{place.path}/"):
-                raise InvalidError(f"Artifact path refers to a directory, not a file: {place.path!r}")
+            raise InvalidError(f"Artifact path refers to a directory, not a file: {place.path!r}")
         raise NotFoundError(f"No artifact {place.path!r} in run {place.run_id}")
 
 
@@ -104,7 +103,7 @@ def list_artifacts(tracking: TrackingStore, asked: ListArtifacts) -> Files:
     """List a folder of a run, by paths inside the run."""
     path = safe_path(asked.path)
     run = tracking.get_run(asked.run)
-    names = _children(tracking.list_artifacts(run.run_id), path)
+    names = _children(tracking.list_artifacts(run.run_id, path), path)
     files = [msgspec.structs.replace(each, path=f"{path}/{each.path}" if path else each.path) for each in names]
     return Files(root_uri=to_artifact_uri(run), files=tuple(files))
 
@@ -119,7 +118,7 @@ def list_proxied(tracking: TrackingStore, asked: ListProxied) -> Files:
         runs = tracking.search_runs([path], view="all", limit=50_000).runs
         return Files(files=tuple(_folder(run.run_id) for run in runs))
     place = find_place(tracking, path)
-    return Files(files=tuple(_children(tracking.list_artifacts(place.run_id), place.path)))
+    return Files(files=tuple(_children(tracking.list_artifacts(place.run_id, place.path), place.path)))
 
 
 def find_place(tracking: TrackingStore, path: str) -> Place:

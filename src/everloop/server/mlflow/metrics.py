@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
@@ -15,8 +15,6 @@ from everloop.tracking import TrackingStore
 BULK_RUNS = 100
 BULK_POINTS = 25_000
 SAMPLED_POINTS = 2500
-
-Item = TypeVar("Item")
 
 
 class GetHistory(OfRun, frozen=True, kw_only=True):
@@ -76,20 +74,9 @@ def get_history_interval(tracking: TrackingStore, asked: GetHistoryInterval) -> 
         raise InvalidError(f"end_step must be greater than start_step. Found start_step={first} and end_step={last}.")
     found: list[Metric] = []
     for run_id in asked.run_ids:
-        points = tracking.metric_history(run_id, asked.metric_key).points
-        if first is not None and last is not None:
-            points = [point for point in points if first <= point.step <= last]
-        found += [to_metric(point, run_id) for point in sample(points, asked.max_results)]
+        points = tracking.sample_metric(run_id, asked.metric_key, asked.max_results, first, last)
+        found += [to_metric(point, run_id) for point in points]
     return Metrics(metrics=tuple(found))
-
-
-def sample(items: Sequence[Item], size: int) -> list[Item]:
-    """Return at most `size` items: the first of each of `size` equal parts, and the last item at the end."""
-    if len(items) <= size:
-        return list(items)
-    if size == 1:
-        return [items[-1]]
-    return [*(items[i * len(items) // size] for i in range(size - 1)), items[-1]]
 
 
 def _check_runs(problem: str, run_ids: Sequence[str]) -> None:
