@@ -207,6 +207,10 @@ def platform_postgres_url(migrated_postgres: str) -> Iterator[str]:
                 connection.execute(sa.text(f'DELETE FROM "{table}"'))
         for sequence in sa.inspect(connection).get_sequence_names():
             connection.execute(sa.text(f"SELECT setval('\"{sequence}\"', 1, false)"))
+        made = {"experiment_id": 0, "name": "Default", "created_at": 0, "updated_at": 0}  # as the migration makes it
+        connection.execute(
+            sa.text("INSERT INTO experiments VALUES (:experiment_id, :name, :created_at, :updated_at)"), made
+        )
 
 
 @pytest.fixture(scope="session")

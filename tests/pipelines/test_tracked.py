@@ -102,7 +102,7 @@ def synced(root: Path, url: str, *words: str) -> list[dict[str, Any]]:
 
 
 def only_run(hub: Stores) -> Run:
-    (run,) = hub.tracking.search_runs()
+    (run,) = hub.tracking.search_runs().runs
     return run
 
 
@@ -125,7 +125,7 @@ def test_a_repro_is_one_run_with_all_that_its_stages_told(hub: Stores, project: 
     assert run.params == {"lr": "0.1", "net.width": "4"}
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     assert measured == {"train/loss": 1 / 3, "auc": 0.75, "model.size": 3.0}
-    assert len(hub.tracking.metric_history(run.run_id, "train/loss")) == 3
+    assert len(hub.tracking.metric_history(run.run_id, "train/loss").points) == 3
     assert float(run.metrics["system/cpu_s"]) > 0
     assert float(run.metrics["system/max_memory_mb"]) > 1
     assert run.tags["commit"] == commit
@@ -145,7 +145,7 @@ def test_a_repro_is_one_run_with_all_that_its_stages_told(hub: Stores, project: 
 def test_a_repro_with_nothing_to_do_is_no_run(hub: Stores, project: Workspace) -> None:
     ran(project.root, url_of(hub))
     assert "tracked" not in ran(project.root, url_of(hub))
-    assert len(hub.tracking.search_runs()) == 1
+    assert len(hub.tracking.search_runs().runs) == 1
     assert "tracked" not in ran(project.root, url_of(hub), "-f", "--dry")
 
 
@@ -154,7 +154,7 @@ def test_what_a_stage_logs_is_on_the_hub_while_it_runs(hub: Stores, project: Wor
     process = start(project.root, url_of(hub))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        runs = hub.tracking.search_runs()
+        runs = hub.tracking.search_runs().runs
         if runs and "train/loss" in runs[0].metrics:
             break
         time.sleep(0.1)
@@ -189,7 +189,7 @@ def test_a_hub_that_does_not_answer_fails_nothing_and_is_told_later(hub: Stores,
 
 def test_an_offline_repro_is_sent_by_a_sync(hub: Stores, project: Workspace) -> None:
     ran(project.root, url_of(hub), "--offline")
-    assert hub.tracking.search_runs() == []
+    assert hub.tracking.search_runs().runs == []
     assert [each["state"] for each in synced(project.root, url_of(hub))] == ["sent"]
     run = only_run(hub)
     assert (run.status, run.metrics["train/loss"], run.metrics["auc"]) == ("finished", 1 / 3, 0.75)

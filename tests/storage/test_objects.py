@@ -66,6 +66,19 @@ def test_a_stream_that_breaks_off_leaves_nothing(store: ObjectStore) -> None:
     assert files(store) == []
 
 
+def test_what_comes_piece_by_piece_is_an_object_when_it_is_stored(store: ObjectStore) -> None:
+    with store.incoming() as new:
+        new.write(b"one ")
+        new.write(b"two")
+        assert new.size_bytes == 7
+        assert not any(path.is_file() for path in store.root.glob("??/*"))
+        digest = new.store(hashlib.sha256(b"one two").hexdigest())
+    assert store.get(digest) == b"one two"
+    with store.incoming() as new:
+        new.write(b"never stored")
+    assert [path for path in store.root.rglob("*") if path.is_file()] == [store.path_of(digest)]
+
+
 def test_a_damaged_object_is_never_handed_out(store: ObjectStore, tmp_path: Path) -> None:
     digest = store.put(b"content")
     damage(store, digest)

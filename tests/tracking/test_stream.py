@@ -68,7 +68,7 @@ def ran(code: str, **environment: str) -> tuple[int, str]:
 
 
 def only_run(store: TrackingStore) -> Run:
-    (run,) = store.search_runs()
+    (run,) = store.search_runs().runs
     return run
 
 
@@ -116,7 +116,7 @@ def test_a_run_is_told_to_the_hub(hub: Stores, url: str) -> None:
     assert found.params == {"lr": "0.1", "net.layers": "[1,2]", "name": "x", "big": str(10**30)}
     assert found.metrics == {"train/loss": 1 / 3, "odd": "NaN"}
     assert found.tags == {"by": "ada", "metric.word": "no number"}
-    points = hub.tracking.metric_history(run.run_id, "train/loss")
+    points = hub.tracking.metric_history(run.run_id, "train/loss").points
     assert [(point.step, point.value) for point in points] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
     artifacts = {each.path: each for each in hub.tracking.list_artifacts(run.run_id)}
     assert list(artifacts) == ["empty", "model/weights", "plots/images/x.png"]
@@ -132,7 +132,7 @@ def test_metrics_are_on_the_hub_while_the_run_goes_on(hub: Stores, url: str) -> 
         run.log(loss=0.5)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            runs = hub.tracking.search_runs()
+            runs = hub.tracking.search_runs().runs
             if runs and runs[0].metrics:
                 break
             time.sleep(0.05)
@@ -169,7 +169,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     assert ran(code)[0] == -signal.SIGKILL
     deadline = time.monotonic() + 60
-    while not (runs := hub.tracking.search_runs(status="failed")):
+    while not (runs := [run for run in hub.tracking.search_runs().runs if run.status == "failed"]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (runs[0].params, runs[0].metrics) == ({"a": "1"}, {"loss": 99.0})
@@ -234,7 +234,7 @@ with everloop.start_run(experiment="flights") as run:
     assert (run.status, run.params, run.metrics) == ("finished", {"a": "1"}, {"loss": 999.0})
     assert run.ended_at
     assert run.ended_at < moment
-    history = hub.tracking.metric_history(run.run_id, "loss")
+    history = hub.tracking.metric_history(run.run_id, "loss").points
     assert [point.step for point in history] == list(range(1000))
     (artifact,) = hub.tracking.list_artifacts(run.run_id)
     assert hub.local.objects.get(artifact.digest) == b"weights"
@@ -262,7 +262,7 @@ def test_a_hub_that_takes_the_call_and_never_answers_is_not_waited_for(
 def test_offline_nothing_is_sent_before_it_is_asked_for(hub: Stores, url: str) -> None:
     with start_run(offline=True) as run:
         run.log(loss=1)
-    assert hub.tracking.search_runs() == []
+    assert hub.tracking.search_runs().runs == []
     assert ever_sync(url, "0000")[1] == ([] if not str(run.run_id).startswith("0000") else ever_sync(url)[1])
     assert [each.run_id for each in ever_sync(url, str(run.run_id)[:8])[1]] == [run.run_id]
     assert only_run(hub.tracking).status == "finished"
@@ -295,7 +295,7 @@ for i in range(10**9):
     assert (exits, found[0].state) == (0, "sent")
     run = only_run(hub.tracking)
     assert (run.status, run.params) == ("failed", {})
-    steps = [point.step for point in hub.tracking.metric_history(run.run_id, "loss")]
+    steps = [point.step for point in hub.tracking.metric_history(run.run_id, "loss").points]
     assert steps
     assert steps == list(range(len(steps)))
 
@@ -306,7 +306,7 @@ def test_a_run_that_goes_on_is_left_alone_by_a_sync(hub: Stores) -> None:
         run.log(loss=1)
         run.flush()
         assert [each.state for each in ever_sync(hub.client.url)[1]] == ["busy"]
-    assert hub.tracking.search_runs() == []
+    assert hub.tracking.search_runs().runs == []
     assert [each.state for each in ever_sync(hub.client.url)[1]] == ["sent"]
 
 
@@ -323,11 +323,11 @@ def test_two_syncs_at_once_send_each_entry_once(hub: Stores) -> None:
     for process in processes:
         out, errors = process.communicate(timeout=120)
         assert process.returncode == 0, out + errors
-    assert {run.run_id: (run.status, run.tags) for run in hub.tracking.search_runs()} == dict.fromkeys(
+    assert {run.run_id: (run.status, run.tags) for run in hub.tracking.search_runs().runs} == dict.fromkeys(
         ids, ("finished", {"last": "299"})
     )
     for run_id in ids:
-        assert len(hub.tracking.metric_history(run_id, "loss")) == 300
+        assert len(hub.tracking.metric_history(run_id, "loss").points) == 300
     assert waiting() == []
 
 
@@ -341,9 +341,9 @@ def test_a_sync_that_is_killed_again_and_again_is_simply_repeated(hub: Stores) -
     code = "import sys; sys.argv = ['ever', 'sync']; from everloop.cli import main; main()"
     for goal in (0, 1, 500, 1200):
         process = started(code, EVERLOOP_HUB_URL=hub.client.url)
-        while process.poll() is None and hub.tracking.search_runs() == []:
+        while process.poll() is None and hub.tracking.search_runs().runs == []:
             time.sleep(0.005)
-        while process.poll() is None and len(hub.tracking.metric_history(stream.run_id, "loss")) < goal:
+        while process.poll() is None and len(hub.tracking.metric_history(stream.run_id, "loss").points) < goal:
             time.sleep(0.005)
         process.kill()
         process.communicate()
@@ -351,7 +351,7 @@ def test_a_sync_that_is_killed_again_and_again_is_simply_repeated(hub: Stores) -
     assert waiting() == []
     run = only_run(hub.tracking)
     assert (run.status, run.tags["last"]) == ("finished", "1999")
-    assert [each.step for each in hub.tracking.metric_history(run.run_id, "loss")] == list(range(2000))
+    assert [each.step for each in hub.tracking.metric_history(run.run_id, "loss").points] == list(range(2000))
     (artifact,) = hub.tracking.list_artifacts(run.run_id)
     assert hub.local.objects.get(artifact.digest) == b"n" * 1000
 
@@ -392,7 +392,7 @@ run.end()
     tracking = hub_process.client.tracking
     run = only_run(tracking)
     assert run.status == "finished"
-    assert [each.step for each in tracking.metric_history(run.run_id, "loss")] == list(range(3000))
+    assert [each.step for each in tracking.metric_history(run.run_id, "loss").points] == list(range(3000))
     assert waiting() == []
 
 
@@ -468,7 +468,7 @@ def test_another_sender_goes_on_where_the_first_was_killed(hub: Stores) -> None:
     while second.send():
         pass
     first.send()  # the first one lives after all, and repeats what it had not heard of
-    assert len(hub.tracking.metric_history(first.reader.header.run_id, "loss")) == 1000
+    assert len(hub.tracking.metric_history(first.reader.header.run_id, "loss").points) == 1000
 
 
 @pytest.mark.parametrize("cut", ["finish_run", "append"])
@@ -533,7 +533,7 @@ print("trained")
     assert ever_sync(hub.client.url)[0] == 0
     run = only_run(hub.tracking)
     assert (run.status, run.params) == ("finished", {"a": "1", "b": "2"})  # room came back in time, so nothing is lost
-    assert len(hub.tracking.metric_history(run.run_id, "loss")) == 3000
+    assert len(hub.tracking.metric_history(run.run_id, "loss").points) == 3000
 
 
 def test_a_spool_that_cannot_be_made_is_told_and_the_training_goes_on(tmp_path: Path) -> None:

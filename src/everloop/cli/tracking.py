@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from everloop.cli.output import emit, hint, json_option, table
@@ -25,7 +27,9 @@ def list_runs(experiment: str | None, limit: int, as_json: bool) -> None:
     Example:
       ever run list --experiment flights
     """
-    found = open_hub().tracking.search_runs(experiment, None, limit)
+    tracking = open_hub().tracking
+    chosen = None if experiment is None else [tracking.find_experiment(experiment).experiment_id]
+    found = tracking.search_runs(chosen, limit=limit).runs
     rows = [(r.run_id[:12], r.experiment, r.name, r.status, f"{r.started_at:%Y-%m-%d %H:%M}", _brief(r)) for r in found]
     emit(found, as_json=as_json, text=table(("run", "experiment", "name", "status", "started", "metrics"), rows))
     hint("ever run show RUN")
@@ -42,10 +46,9 @@ def show(run_id: str, as_json: bool) -> None:
       ever run show 7f3a
     """
     hub = open_hub()
-    if len(run_id) < 32:
-        matching = [
-            each.run_id for each in hub.tracking.search_runs(None, None, 10_000) if each.run_id.startswith(run_id)
-        ]
+    if re.fullmatch("[0-9a-f]{0,31}", run_id):
+        page = hub.tracking.search_runs(filter=f"run_id LIKE '{run_id}%'", view="all", limit=2)
+        matching = [each.run_id for each in page.runs]
         run_id = matching[0] if len(matching) == 1 else run_id.ljust(32, "0")
     found = hub.tracking.get_run(run_id)
     artifacts = hub.tracking.list_artifacts(run_id)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from everloop.access import LedgerStore
 from everloop.datasets.store import DatasetStore
-from everloop.errors import EverloopError, NotFoundError, TooLargeError
+from everloop.errors import EverloopError, NotFoundError
 from everloop.loop.store import LoopStore
 from everloop.monitoring.store import MonitoringStore
 from everloop.registry import RegistryStore
 from everloop.server.errors import handle_known, handle_unknown, json_response
+from everloop.server.mlflow import mlflow_routes
 from everloop.server.operations import openapi, publish
 from everloop.server.platform import Platform
+from everloop.server.uploads import receive
 from everloop.serving.store import ServingStore
 from everloop.tracking import TrackingStore
 from everloop.version import __version__
@@ -54,7 +54,7 @@ def hub_app(platform: Platform) -> Starlette:
 
     async def put_object(request: Request) -> Response:
         digest = request.path_params["digest"]
-        await _receive(request, platform, digest)
+        await receive(request, platform.objects, OBJECT_LIMIT_BYTES, digest)
         return json_response({"digest": digest}, 201)
 
     async def get_object(request: Request) -> Response:
@@ -67,29 +67,10 @@ def hub_app(platform: Platform) -> Starlette:
             Route("/api/objects/{digest}", put_object, methods=["PUT"]),
             Route("/api/objects/{digest}", get_object, methods=["GET"]),
             *routes,
+            *mlflow_routes(rooms.tracking, platform.objects),
         ],
         exception_handlers={EverloopError: handle_known, Exception: handle_unknown},
     )
-
-
-async def _receive(request: Request, platform: Platform, digest: str) -> None:
-    """Take an object's bytes to disk as they come; it is stored only when its digest is the one promised."""
-    platform.objects.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=".upload-", dir=platform.objects.root) as file:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > OBJECT_LIMIT_BYTES:
-                raise TooLargeError(f"an object holds at most {OBJECT_LIMIT_BYTES:,} bytes")
-            file.write(chunk)
-        file.flush()
-        path = Path(file.name)
-
-        def store() -> None:
-            with path.open("rb") as source:
-                platform.objects.put_stream(iter(lambda: source.read(1 << 20), b""), expected=digest)
-
-        await run_in_threadpool(store)
 
 
 def _stored(platform: Platform, digest: str) -> Path:

@@ -6,7 +6,7 @@ Owns connections, transactions and durability. Leaves tables to the rooms.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,10 +41,15 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise NaiveTimeError(f"a time without a time zone cannot be stored: {value!r}", hint="Use UTC-aware times.")
-        return (value - EPOCH) // timedelta(microseconds=1)
+        return microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware time as microseconds since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 class Json(sa.types.TypeDecorator[Any]):
@@ -142,6 +147,14 @@ class Database:
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """Return an INSERT of this database's dialect, which knows `on_conflict_do_nothing` and `…_do_update`."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def among(self, column: sa.ColumnElement[Any], values: Iterable[int | str]) -> sa.ColumnElement[bool]:
+        """Return the condition that a column is one of some values, however many: they are one parameter."""
+        given = list(values)
+        if self.is_sqlite:
+            listed = sa.func.json_each(msgspec.json.encode(given).decode()).table_valued("value")
+            return column.in_(sa.select(listed.c.value))
+        return column == sa.any_(sa.bindparam(None, given, type_=postgresql.ARRAY(column.type), expanding=False))
 
     def close(self) -> None:
         self.engine.dispose()

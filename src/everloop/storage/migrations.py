@@ -38,7 +38,7 @@ def migrate(database: Database, rooms: Sequence[str]) -> bool:
     with _alone(database):
         if _is_current(database, rooms):
             return False
-        _upgrade(database, rooms)
+        upgrade(database, tuple(sorted(heads(rooms))))
     return True
 
 
@@ -50,7 +50,8 @@ def _is_current(database: Database, rooms: Sequence[str]) -> bool:
     return heads(rooms) <= found
 
 
-def _upgrade(database: Database, rooms: Sequence[str]) -> None:
+def upgrade(database: Database, targets: tuple[str, ...]) -> None:
+    """Bring a database to some revisions, while nobody else migrates it. For tests of older schemas; else `migrate`."""
     # alembic takes half a second to import, so only when there is something to do.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
@@ -59,7 +60,6 @@ def _upgrade(database: Database, rooms: Sequence[str]) -> None:
     # Every room's folder, because the database may hold rooms that were not asked for, and alembic must know them.
     places = [str(path) for path in sorted(PACKAGE.glob("*/migrations"))]
     script = ScriptDirectory(str(PACKAGE / "storage"), version_locations=places)
-    targets = tuple(sorted(heads(rooms)))
 
     def steps(revision: Any, _context: Any) -> Any:
         return script._upgrade_revs(targets, revision)  # type: ignore[arg-type]  # it takes several, and says one

@@ -11,13 +11,44 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from everloop.errors import InvalidError, NotFoundError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
+
+
+class Incoming:
+    """Bytes on their way into an object store. Not thread-safe, but may go from thread to thread."""
+
+    def __init__(self, file: BinaryIO, publish: Callable[[str], None]) -> None:
+        self._file = file
+        self._publish = publish
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._file.write(chunk)
+        self.size_bytes += len(chunk)
+
+    def store(self, expected: str | None = None) -> str:
+        """Make what came one object; return its digest.
+
+        Raises:
+            InvalidError: `expected` is given and the content has another digest; nothing is stored.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        found = self._digest.hexdigest()
+        if expected is not None and found != expected:
+            raise InvalidError(f"asked to store {expected}, but the bytes that came have digest {found}")
+        self._publish(found)
+        return found
 
 
 class ObjectStore:
@@ -45,23 +76,21 @@ class ObjectStore:
         Raises:
             InvalidError: `expected` is given and the content has another digest; nothing is stored.
         """
+        with self.incoming() as new:
+            for chunk in chunks:
+                new.write(chunk)
+            return new.store(expected)
+
+    @contextmanager
+    def incoming(self) -> Iterator[Incoming]:
+        """Take an object whose bytes come piece by piece; what was not stored when the context ends is gone."""
         self.root.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
         handle, name = tempfile.mkstemp(prefix=".put-", dir=self.root)
         try:
             with os.fdopen(handle, "wb") as file:
-                for chunk in chunks:
-                    digest.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            found = digest.hexdigest()
-            if expected is not None and found != expected:
-                raise InvalidError(f"asked to store {expected}, but the bytes that came have digest {found}")
-            self._publish(Path(name), found)
+                yield Incoming(file, lambda digest: self._publish(Path(name), digest))
         finally:
             Path(name).unlink(missing_ok=True)
-        return found
 
     def _publish(self, temporary: Path, digest: str) -> None:
         # Also over an object of that name: its bytes are the same, or they were damaged and are whole again now.

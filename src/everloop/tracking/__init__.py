@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 
     from everloop.tracking.live import LiveRun
     from everloop.tracking.livefolder import LiveFolder, load_live
-    from everloop.tracking.run import Artifact, Edge, Experiment, Metric, Run, Status
+    from everloop.tracking.run import (
+        Artifact,
+        Edge,
+        Experiment,
+        ExperimentPage,
+        History,
+        Input,
+        Metric,
+        Run,
+        RunPage,
+        Status,
+        View,
+    )
     from everloop.tracking.starting import start_run
     from everloop.tracking.store import TrackingStore
 
@@ -21,12 +33,17 @@ __all__ = [
     "Artifact",
     "Edge",
     "Experiment",
+    "ExperimentPage",
+    "History",
+    "Input",
     "LiveFolder",
     "LiveRun",
     "Metric",
     "Run",
+    "RunPage",
     "Status",
     "TrackingStore",
+    "View",
     "load_live",
     "start_run",
 ]
@@ -35,12 +52,17 @@ _HOMES = {
     "Artifact": "run",
     "Edge": "run",
     "Experiment": "run",
+    "ExperimentPage": "run",
+    "History": "run",
+    "Input": "run",
     "LiveFolder": "livefolder",
     "LiveRun": "live",
     "Metric": "run",
     "Run": "run",
+    "RunPage": "run",
     "Status": "run",
     "TrackingStore": "store",
+    "View": "run",
     "load_live": "livefolder",
     "start_run": "starting",
 }

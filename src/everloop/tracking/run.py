@@ -10,7 +10,8 @@ import msgspec
 
 from everloop.errors import InvalidError
 
-Status = Literal["running", "finished", "failed", "killed"]
+Status = Literal["running", "scheduled", "finished", "failed", "killed"]
+View = Literal["active", "deleted", "all"]
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 
 
@@ -24,10 +25,21 @@ def as_number(value: float) -> Number:
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A named group of runs."""
+    """A named group of runs.
 
+    Attributes:
+        experiment_id: A decimal number; "0" is "Default", which is always there.
+        name: 1 to 500 characters, unique, also among those that are deleted.
+        updated_at: When it was last renamed, tagged, deleted or restored.
+        is_deleted: Until it is restored, nothing can be added to it.
+    """
+
+    experiment_id: str
     name: str
     created_at: datetime
+    updated_at: datetime
+    is_deleted: bool
+    tags: dict[str, str]
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,21 +65,65 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "value", as_number(float(self.value)))
 
 
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that a run read: MLflow's `DatasetInput`.
+
+    Attributes:
+        digest: Of its content, as the client computes it; in one experiment a name and a digest are one dataset.
+        source_type: How `source` is to be read, as `local` or `http`.
+        schema: Its columns as JSON text; None when unknown.
+        profile: Its size and the like as JSON text; None when unknown.
+        tags: Of this use of it, as `mlflow.data.context`: `training`.
+    """
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str | None = None
+    profile: str | None = None
+    tags: dict[str, str] = {}
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution. `metrics` holds the latest value of each key: that of the largest (step, logged_at, value).
 
-    At the same step and time NaN counts as the largest value.
+    At the same step and time NaN counts as the largest value. `experiment` is the experiment's name.
     """
 
     run_id: str
+    experiment_id: str
     experiment: str
     name: str
     status: Status
     started_at: datetime
     ended_at: datetime | None
+    is_deleted: bool
     params: dict[str, str]
     metrics: dict[str, Number]
     tags: dict[str, str]
+    inputs: list[Input]
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the runs that were sought. `next` is what to ask for those behind them by; empty at the end."""
+
+    runs: list[Run]
+    next: str
+
+
+class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the experiments that were sought. `next` is what to ask for those behind them by; empty at the end."""
+
+    experiments: list[Experiment]
+    next: str
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """Points of a metric, in order. `next` is what to ask for those behind them by; empty at the end."""
+
+    points: list[Metric]
+    next: str
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,7 @@
-"""The tracking room's tables, and its store on SQLite and PostgreSQL."""
+"""The tracking room's store on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,106 +11,28 @@ from sqlalchemy.engine import Connection
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.refs import check_name, check_path, check_run_id
-from everloop.storage.database import Database, UtcDateTime
-from everloop.tracking.run import Artifact, Edge, Experiment, Metric, Number, Run, Status, as_number
-
-metadata = sa.MetaData()
-
-experiments = sa.Table(
-    "experiments",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("created_at", UtcDateTime, nullable=False),
-)
-runs = sa.Table(
-    "runs",
-    metadata,
-    sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("experiment", sa.Text, sa.ForeignKey("experiments.name"), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("started_at", UtcDateTime, nullable=False),
-    sa.Column("ended_at", UtcDateTime),
-    sa.Index("runs_by_experiment", "experiment", "started_at"),
-)
-params = sa.Table(
-    "params",
-    metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-tags = sa.Table(
-    "tags",
-    metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-_POINT = ("step", "logged_at", "is_nan", "value")  # the order of a metric's points
-metrics = sa.Table(
-    "metrics",
-    metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("step", sa.BigInteger, primary_key=True),
-    sa.Column("logged_at", UtcDateTime, primary_key=True),
-    sa.Column("value", sa.Double, primary_key=True),
-    # Neither database orders NaN as IEEE 754 does, so it is kept beside the value, which is then 0.
-    sa.Column("is_nan", sa.Boolean, primary_key=True),
-)
-latest_metrics = sa.Table(
-    "latest_metrics",
-    metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("step", sa.BigInteger, nullable=False),
-    sa.Column("logged_at", UtcDateTime, nullable=False),
-    sa.Column("value", sa.Double, nullable=False),
-    sa.Column("is_nan", sa.Boolean, nullable=False),
-)
-artifacts = sa.Table(
-    "artifacts",
-    metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
-    sa.Column("path", sa.Text, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("size_bytes", sa.BigInteger, nullable=False),
-)
-sources = sa.Table(
-    "sources",
-    metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
-    sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("stored", sa.BigInteger, nullable=False),
-)
-edges = sa.Table(
-    "edges",
-    metadata,
-    sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("relation", sa.Text, primary_key=True),
-    sa.Column("target", sa.Text, primary_key=True),
-    sa.Index("edges_by_target", "target"),
-)
+from everloop.storage.database import Database
+from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
+from everloop.tracking.inputs import put_inputs
+from everloop.tracking.metrics import Points, read_history, read_sample
+from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
+from everloop.tracking.search import SqlSearch
+from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
+from everloop.tracking.texts import check_key, check_text, rows_of
 
 
-class SqlTracking:
+class SqlTracking(SqlSearch):
     """`TrackingStore` on a database. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
-        self.database = database
-
-    def create_experiment(self, name: str) -> Experiment:
-        check_name(name, "experiment")
-        with self.database.write() as connection:
-            self._ensure_experiment(connection, name)
-            row = connection.execute(sa.select(experiments).where(experiments.c.name == name)).one()
-        return Experiment(name=row.name, created_at=row.created_at)
-
-    def list_experiments(self) -> list[Experiment]:
-        with self.database.read() as connection:
-            rows = connection.execute(sa.select(experiments).order_by(experiments.c.created_at, experiments.c.name))
-            return [Experiment(name=row.name, created_at=row.created_at) for row in rows]
+        super().__init__(database)
+        self._points = Points(database)
+        to_tags = database.insert(tags)
+        new = to_tags.excluded
+        self._to_tags = to_tags.on_conflict_do_update(
+            index_elements=["run", "key"], set_={"value": new.value, "head": new.head}
+        )
+        self._to_params = database.insert(params).on_conflict_do_nothing()
 
     def create_run(
         self,
@@ -123,37 +42,54 @@ class SqlTracking:
         started_at: datetime | None = None,
         tags: dict[str, str] | None = None,
     ) -> Run:
-        check_run_id(run_id)
-        check_name(experiment, "experiment")
-        row = {
-            "run_id": run_id,
-            "experiment": experiment,
-            "name": name or run_id[:8],
-            "status": "running",
-            "started_at": started_at or datetime.now(UTC),
-        }
         with self.database.write() as connection:
-            self._ensure_experiment(connection, experiment)
-            made = connection.execute(self.database.insert(runs).values(row).on_conflict_do_nothing())
-            if made.rowcount and tags:
-                self._put_tags(connection, run_id, tags)
-            found = self._get(connection, run_id)
-            if found.experiment != experiment:
-                raise ConflictError(f"run {run_id} belongs to experiment {found.experiment!r}, not to {experiment!r}")
-        return found
+            self._make(connection, experiment)
+            found = self._named(connection, experiment)
+            if found.is_deleted:
+                raise ConflictError(
+                    f"experiment {experiment!r} is deleted",
+                    hint=f"Restore the experiment with the id {found.experiment_id}, or take another name.",
+                )
+            return self._start(connection, run_id, found, name, started_at, tags)
+
+    def start_run(
+        self,
+        run_id: str,
+        experiment_id: str,
+        name: str = "",
+        started_at: datetime | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> Run:
+        with self.database.write() as connection:
+            found = self._numbered(connection, experiment_id, is_written=True)
+            return self._start(connection, run_id, found, name, started_at, tags)
 
     def get_run(self, run_id: str) -> Run:
         with self.database.read() as connection:
             return self._get(connection, run_id)
 
-    def search_runs(self, experiment: str | None = None, status: Status | None = None, limit: int = 100) -> list[Run]:
-        query = sa.select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id).limit(limit)
-        if experiment is not None:
-            query = query.where(runs.c.experiment == experiment)
-        if status is not None:
-            query = query.where(runs.c.status == status)
-        with self.database.read() as connection:
-            return self._assemble(connection, connection.execute(query).all())
+    def update_run(
+        self, run_id: str, status: Status | None = None, ended_at: datetime | None = None, name: str | None = None
+    ) -> Run:
+        given = {"status": status, "ended_at": ended_at, "name": name and check_text(name, "the name of run", run_id)}
+        changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        if status in _GOING_ON:
+            changes["ended_at"] = None
+        with self.database.write() as connection:
+            number = self._open(connection, run_id)
+            if changes:
+                connection.execute(sa.update(runs).where(runs.c.number == number).values(changes))
+            return self._get(connection, run_id)
+
+    def delete_run(self, run_id: str) -> None:
+        with self.database.write() as connection:
+            alive = sa.and_(runs.c.number == self._number(connection, run_id), runs.c.deleted_at.is_(None))
+            connection.execute(sa.update(runs).where(alive).values(deleted_at=datetime.now(UTC)))
+
+    def restore_run(self, run_id: str) -> None:
+        with self.database.write() as connection:
+            mine = runs.c.number == self._number(connection, run_id)
+            connection.execute(sa.update(runs).where(mine).values(deleted_at=None))
 
     def log(
         self,
@@ -163,8 +99,19 @@ class SqlTracking:
         tags: dict[str, str] | None = None,
     ) -> None:
         with self.database.write() as connection:
-            self._require(connection, run_id)
-            self._put(connection, run_id, metrics, params, tags)
+            self._put(connection, self._open(connection, run_id), run_id, metrics, params, tags)
+
+    def untag_run(self, run_id: str, key: str) -> None:
+        with self.database.write() as connection:
+            tag = sa.and_(tags.c.run == self._open(connection, run_id), tags.c.key == key)
+            if not connection.execute(sa.delete(tags).where(tag)).rowcount:
+                raise NotFoundError(f"run {run_id} has no tag {key!r}")
+
+    def log_inputs(self, run_id: str, inputs: list[Input]) -> None:
+        with self.database.write() as connection:
+            number = self._open(connection, run_id)
+            if inputs:
+                put_inputs(self.database, connection, number, inputs)
 
     def append(
         self,
@@ -182,37 +129,38 @@ class SqlTracking:
         if not 0 <= after <= upto < 1 << 63:
             raise InvalidError(f"asked to store the entries {after + 1} to {upto} of {source}")
         with self.database.write() as connection:
-            self._require(connection, run_id)
-            stored = self._advance(connection, run_id, source, after, upto)
+            try:
+                run = self._open(connection, run_id)
+            except InvalidError as error:
+                # Nothing is wrong with the entries: who tells them keeps them until the run is restored.
+                raise ConflictError(error.message, hint=error.hint) from error
+            stored = self._advance(connection, run, source, after, upto)
             if stored is not None:
                 return stored
-            self._put(connection, run_id, metrics, params, tags)
+            self._put(connection, run, run_id, metrics, params, tags)
             for artifact in sorted(artifacts or [], key=lambda each: each.path):
-                self._put_artifact(connection, run_id, artifact)
+                self._put_artifact(connection, run, artifact)
             self._put_edges(connection, edges or [])
         return upto
 
-    def metric_history(self, run_id: str, key: str) -> list[Metric]:
-        query = (
-            sa.select(metrics)
-            .where(metrics.c.run_id == run_id, metrics.c.key == key)
-            .order_by(*(metrics.c[name] for name in _POINT))
-        )
+    def metric_history(self, run_id: str, key: str, limit: int | None = None, after: str = "") -> History:
         with self.database.read() as connection:
-            self._require(connection, run_id)
-            return [
-                Metric(key=row.key, value=_from_column(row), step=row.step, logged_at=row.logged_at)
-                for row in connection.execute(query)
-            ]
+            return read_history(connection, self._number(connection, run_id), key, limit, after)
+
+    def sample_metric(
+        self, run_id: str, key: str, limit: int, first_step: int | None = None, last_step: int | None = None
+    ) -> list[Metric]:
+        with self.database.read() as connection:
+            return read_sample(connection, self._number(connection, run_id), key, limit, first_step, last_step)
 
     def finish_run(self, run_id: str, status: Status = "finished", ended_at: datetime | None = None) -> Run:
-        if status == "running":
-            raise InvalidError(f"asked to end run {run_id} as running", hint="End it as finished, failed or killed.")
+        if status in _GOING_ON:
+            raise InvalidError(f"asked to end run {run_id} as {status}", hint="End it as finished, failed or killed.")
         with self.database.write() as connection:
             # The condition is part of the change, so that of two who end a run at once the second sees the first.
-            still_running = sa.and_(runs.c.run_id == run_id, runs.c.status == "running")
+            goes_on = sa.and_(runs.c.run_id == run_id, runs.c.status.in_(_GOING_ON))
             change = {"status": status, "ended_at": ended_at or datetime.now(UTC)}
-            connection.execute(sa.update(runs).where(still_running).values(change))
+            connection.execute(sa.update(runs).where(goes_on).values(change))
             found = self._get(connection, run_id)
         if found.status != status:
             raise ConflictError(f"asked to end run {run_id} as {status}, but it ended as {found.status}")
@@ -220,14 +168,21 @@ class SqlTracking:
 
     def log_artifact(self, run_id: str, path: str, digest: str, size_bytes: int) -> Artifact:
         with self.database.write() as connection:
-            self._require(connection, run_id)
-            return self._put_artifact(connection, run_id, Artifact(path=path, digest=digest, size_bytes=size_bytes))
+            run = self._open(connection, run_id)
+            return self._put_artifact(connection, run, Artifact(path=path, digest=digest, size_bytes=size_bytes))
 
-    def list_artifacts(self, run_id: str) -> list[Artifact]:
-        query = sa.select(artifacts).where(artifacts.c.run_id == run_id).order_by(artifacts.c.path)
+    def remove_artifacts(self, run_id: str, path: str) -> None:
+        path = check_path(path, "artifact path")
+        with self.database.write() as connection:
+            mine = artifacts.c.run == self._number(connection, run_id)
+            connection.execute(sa.delete(artifacts).where(mine, _at_or_below(path)))
+
+    def list_artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
+        query = sa.select(artifacts).order_by(artifacts.c.path)
+        if path:
+            query = query.where(_at_or_below(check_path(path, "artifact path")))
         with self.database.read() as connection:
-            self._require(connection, run_id)
-            rows = connection.execute(query)
+            rows = connection.execute(query.where(artifacts.c.run == self._number(connection, run_id)))
             return [Artifact(path=row.path, digest=row.digest, size_bytes=row.size_bytes) for row in rows]
 
     def link(self, edges: list[Edge]) -> None:
@@ -242,45 +197,56 @@ class SqlTracking:
             rows = connection.execute(query.order_by(_edges.c.source, _edges.c.relation, _edges.c.target))
             return [Edge(source=row.source, relation=row.relation, target=row.target) for row in rows]
 
-    def _ensure_experiment(self, connection: Connection, name: str) -> None:
-        row = {"name": name, "created_at": datetime.now(UTC)}
-        connection.execute(self.database.insert(experiments).values(row).on_conflict_do_nothing())
+    def _start(
+        self,
+        connection: Connection,
+        run_id: str,
+        experiment: Experiment,
+        name: str,
+        started_at: datetime | None,
+        tags: dict[str, str] | None,
+    ) -> Run:
+        row = {
+            "run_id": check_run_id(run_id),
+            "experiment_id": int(experiment.experiment_id),
+            "name": check_text(name, "the name of run", run_id) or run_id[:8],
+            "status": "running",
+            "started_at": started_at or datetime.now(UTC),
+        }
+        made = connection.execute(self.database.insert(runs).values(row).on_conflict_do_nothing())
+        if made.rowcount and tags:
+            self._put_tags(connection, self._number(connection, run_id), tags)
+        found = self._get(connection, run_id)
+        if found.experiment_id != experiment.experiment_id:
+            raise ConflictError(f"run {run_id} belongs to experiment {found.experiment!r}, not to {experiment.name!r}")
+        return found
 
-    def _require(self, connection: Connection, run_id: str) -> None:
-        if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)).first() is None:
-            raise NotFoundError(f"no run {run_id!r}", hint="`ever run list` shows the runs.")
+    def _number(self, connection: Connection, run_id: str) -> int:
+        number: int | None = connection.execute(_STATE, {"of_id": run_id}).scalar()
+        if number is None:
+            raise _no_run(run_id)
+        return number
+
+    def _open(self, connection: Connection, run_id: str) -> int:
+        """Return the number of a run that may be added to."""
+        row = connection.execute(_STATE, {"of_id": run_id}).first()
+        if row is None:
+            raise _no_run(run_id)
+        if row.deleted_at is not None:
+            raise InvalidError(f"run {run_id} is deleted, and nothing can be added to it", hint="Restore it first.")
+        return int(row.number)
 
     def _get(self, connection: Connection, run_id: str) -> Run:
-        row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
+        row = connection.execute(_WHOLE, {"of_id": run_id}).first()
         if row is None:
-            raise NotFoundError(f"no run {run_id!r}", hint="`ever run list` shows the runs.")
-        return self._assemble(connection, [row])[0]
+            raise _no_run(run_id)
+        return assemble(self.database, connection, [row])[0]
 
-    def _assemble(self, connection: Connection, rows: Sequence[sa.Row[Any]]) -> list[Run]:
-        ids = [row.run_id for row in rows]
-        found_params = _by_run(connection, params, ids, lambda row: row.value)
-        found_tags = _by_run(connection, tags, ids, lambda row: row.value)
-        found_metrics = _by_run(connection, latest_metrics, ids, _from_column)
-        return [
-            Run(
-                run_id=row.run_id,
-                experiment=row.experiment,
-                name=row.name,
-                status=row.status,
-                started_at=row.started_at,
-                ended_at=row.ended_at,
-                params=found_params[row.run_id],
-                metrics=found_metrics[row.run_id],
-                tags=found_tags[row.run_id],
-            )
-            for row in rows
-        ]
-
-    def _advance(self, connection: Connection, run_id: str, source: str, after: int, upto: int) -> int | None:
+    def _advance(self, connection: Connection, run: int, source: str, after: int, upto: int) -> int | None:
         """Move a source on; when it is elsewhere, or has nowhere to go, return where it is."""
-        row = {"run_id": run_id, "source": source, "stored": 0}
+        row = {"run": run, "source": source, "stored": 0}
         connection.execute(self.database.insert(sources).values(row).on_conflict_do_nothing())
-        mine = sa.and_(sources.c.run_id == run_id, sources.c.source == source)
+        mine = sa.and_(sources.c.run == run, sources.c.source == source)
         # The condition is part of the change, so that of two who send the same the second finds it done.
         moved = connection.execute(sa.update(sources).where(mine, sources.c.stored == after).values(stored=upto))
         if moved.rowcount and after < upto:
@@ -290,23 +256,24 @@ class SqlTracking:
     def _put(
         self,
         connection: Connection,
+        run: int,
         run_id: str,
         metrics: list[Metric] | None,
         params: dict[str, str] | None,
         tags: dict[str, str] | None,
     ) -> None:
         if params:
-            self._put_params(connection, run_id, params)
+            self._put_params(connection, run, run_id, params)
         if tags:
-            self._put_tags(connection, run_id, tags)
+            self._put_tags(connection, run, tags)
         if metrics:
-            self._put_metrics(connection, run_id, metrics)
+            self._points.put(connection, run, metrics)
 
-    def _put_artifact(self, connection: Connection, run_id: str, artifact: Artifact) -> Artifact:
-        artifact = msgspec.structs.replace(artifact, path=check_path(artifact.path, "artifact path"))
+    def _put_artifact(self, connection: Connection, run: int, artifact: Artifact) -> Artifact:
+        artifact = msgspec.structs.replace(artifact, path=check_key(check_path(artifact.path, "artifact path")))
         content = {"digest": artifact.digest, "size_bytes": artifact.size_bytes}
-        statement = self.database.insert(artifacts).values(run_id=run_id, path=artifact.path, **content)
-        connection.execute(statement.on_conflict_do_update(index_elements=["run_id", "path"], set_=content))
+        statement = self.database.insert(artifacts).values(run=run, path=artifact.path, **content)
+        connection.execute(statement.on_conflict_do_update(index_elements=["run", "path"], set_=content))
         return artifact
 
     def _put_edges(self, connection: Connection, edges: list[Edge]) -> None:
@@ -314,9 +281,9 @@ class SqlTracking:
             rows = sorted(map(msgspec.structs.asdict, edges), key=lambda row: list(row.values()))
             connection.execute(self.database.insert(_edges).on_conflict_do_nothing(), rows)
 
-    def _put_params(self, connection: Connection, run_id: str, values: dict[str, str]) -> None:
-        connection.execute(self.database.insert(params).on_conflict_do_nothing(), _to_rows(run_id, values))
-        query = sa.select(params).where(params.c.run_id == run_id, params.c.key.in_(list(values)))
+    def _put_params(self, connection: Connection, run: int, run_id: str, values: dict[str, str]) -> None:
+        connection.execute(self._to_params, rows_of(run, values))
+        query = sa.select(params).where(params.c.run == run, self.database.among(params.c.key, list(values)))
         for row in connection.execute(query):
             if row.value != values[row.key]:
                 raise ConflictError(
@@ -324,53 +291,21 @@ class SqlTracking:
                     hint="Params never change; start a new run, or log a tag.",
                 )
 
-    def _put_tags(self, connection: Connection, run_id: str, values: dict[str, str]) -> None:
-        statement = self.database.insert(tags)
-        statement = statement.on_conflict_do_update(
-            index_elements=["run_id", "key"], set_={"value": statement.excluded.value}
-        )
-        connection.execute(statement, _to_rows(run_id, values))
+    def _put_tags(self, connection: Connection, run: int, values: dict[str, str]) -> None:
+        connection.execute(self._to_tags, rows_of(run, values))
 
-    def _put_metrics(self, connection: Connection, run_id: str, points: Iterable[Metric]) -> None:
-        rows = sorted((_to_row(run_id, point) for point in points), key=_place)
-        connection.execute(self.database.insert(metrics).on_conflict_do_nothing(), rows)
-        newest = {row["key"]: row for row in rows}
-        statement = self.database.insert(latest_metrics)
-        new, old = statement.excluded, latest_metrics.c
-        statement = statement.on_conflict_do_update(
-            index_elements=["run_id", "key"],
-            set_={name: new[name] for name in _POINT},
-            where=sa.tuple_(*(new[name] for name in _POINT)) > sa.tuple_(*(old[name] for name in _POINT)),
-        )
-        connection.execute(statement, list(newest.values()))
+
+def _no_run(run_id: str) -> NotFoundError:
+    return NotFoundError(f"no run {run_id[:100]!r}", hint="`ever run list` shows the runs.")
 
 
 _edges = edges  # the methods have arguments of the same name
+_GOING_ON = ("running", "scheduled")
+_STATE = sa.select(runs.c.number, runs.c.deleted_at).where(runs.c.run_id == sa.bindparam("of_id"))
+_WHOLE = sa.select(*RUN_COLUMNS).select_from(JOINED).where(runs.c.run_id == sa.bindparam("of_id"))
 
 
-# Rows are written in one order everywhere: two writers that want the same rows then wait for each other in turn, where
-# PostgreSQL would otherwise find them in a deadlock and end one.
-def _to_rows(run_id: str, values: dict[str, str]) -> list[dict[str, str]]:
-    return [{"run_id": run_id, "key": key, "value": value} for key, value in sorted(values.items())]
-
-
-def _place(row: dict[str, Any]) -> list[Any]:
-    return [row[name] for name in ("key", *_POINT)]
-
-
-def _to_row(run_id: str, point: Metric) -> dict[str, Any]:
-    value = float(point.value)
-    is_nan = math.isnan(value)
-    row = {"run_id": run_id, "key": point.key, "step": point.step, "logged_at": point.logged_at}
-    return row | {"value": 0.0 if is_nan else value, "is_nan": is_nan}
-
-
-def _from_column(row: Any) -> Number:
-    return "NaN" if row.is_nan else as_number(float(row.value))
-
-
-def _by_run(connection: Connection, table: sa.Table, ids: list[str], value: Any) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for row in connection.execute(sa.select(table).where(table.c.run_id.in_(ids)).order_by(table.c.key)):
-        found[row.run_id][row.key] = value(row)
-    return found
+def _at_or_below(path: str) -> sa.ColumnElement[bool]:
+    # Paths sort by code point, and "0" follows "/": a range, which the primary key finds.
+    below = sa.and_(artifacts.c.path > f"{path}/", artifacts.c.path < f"{path}0")
+    return sa.or_(artifacts.c.path == path, below)

@@ -14,20 +14,128 @@ from datetime import datetime
 from typing import Protocol
 
 from everloop.storage.operation import operation
-from everloop.tracking.run import Artifact, Edge, Experiment, Metric, Run, Status
+from everloop.tracking.run import (
+    Artifact,
+    Edge,
+    Experiment,
+    ExperimentPage,
+    History,
+    Input,
+    Metric,
+    Run,
+    RunPage,
+    Status,
+    View,
+)
 
 
 class TrackingStore(Protocol):
     """Experiments and their runs."""
 
     @operation("write")
-    def create_experiment(self, name: str) -> Experiment:
-        """Make an experiment, or return the one of that name."""
+    def create_experiment(self, name: str, tags: dict[str, str] | None = None) -> Experiment:
+        """Make an experiment, or return the one of that name as it is.
+
+        Args:
+            name: 1 to 500 characters, none of them a control character.
+        """
+        ...
+
+    @operation("write")
+    def add_experiment(self, name: str, tags: dict[str, str] | None = None) -> Experiment:
+        """Make an experiment of a name that none has.
+
+        Raises:
+            ConflictError: the name is taken, maybe by a deleted one.
+        """
         ...
 
     @operation("read")
-    def list_experiments(self) -> list[Experiment]:
-        """Return all experiments, oldest first."""
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """Return one experiment, also a deleted one.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        ...
+
+    @operation("read")
+    def find_experiment(self, name: str) -> Experiment:
+        """Return the experiment of a name, also a deleted one.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        ...
+
+    @operation("read")
+    def search_experiments(
+        self,
+        filter: str = "",  # noqa: A002  the word of MLflow and of everyone who searches
+        order_by: list[str] | None = None,
+        view: View = "active",
+        limit: int = 1000,
+        after: str = "",
+    ) -> ExperimentPage:
+        """Return the experiments that a filter is true of, the newest first unless `order_by` says otherwise.
+
+        Args:
+            filter: as `name LIKE 'flights%' AND tags.team = 'ops'`; empty is all.
+            order_by: as `["name ASC"]`.
+            after: the `next` of the page before; empty for the first.
+
+        Raises:
+            InvalidError: the filter, the order or `after` cannot be read.
+        """
+        ...
+
+    @operation("write")
+    def rename_experiment(self, experiment_id: str, name: str) -> Experiment:
+        """Give an experiment another name.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: another one has the name, maybe a deleted one.
+            InvalidError: the experiment is deleted.
+        """
+        ...
+
+    @operation("write")
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment deleted, and with it those of its runs that are not deleted yet.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        ...
+
+    @operation("write")
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Take an experiment's deletion back, and that of the runs that were deleted with it.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        ...
+
+    @operation("write")
+    def tag_experiment(self, experiment_id: str, tags: dict[str, str]) -> None:
+        """Set tags of an experiment, over those of the same key.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            InvalidError: the experiment is deleted.
+        """
+        ...
+
+    @operation("write")
+    def untag_experiment(self, experiment_id: str, key: str) -> None:
+        """Take a tag from an experiment.
+
+        Raises:
+            NotFoundError: there is none of that id, or it has no such tag.
+            InvalidError: the experiment is deleted.
+        """
         ...
 
     @operation("write")
@@ -47,13 +155,31 @@ class TrackingStore(Protocol):
             started_at: None means now.
 
         Raises:
+            ConflictError: the id is taken by a run of another experiment, or the experiment is deleted.
+        """
+        ...
+
+    @operation("write")
+    def start_run(
+        self,
+        run_id: str,
+        experiment_id: str,
+        name: str = "",
+        started_at: datetime | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> Run:
+        """Start a run of an experiment that is known by its id; otherwise as `create_run`.
+
+        Raises:
+            NotFoundError: there is no such experiment.
+            InvalidError: the experiment is deleted.
             ConflictError: the id is taken by a run of another experiment.
         """
         ...
 
     @operation("read")
     def get_run(self, run_id: str) -> Run:
-        """Return one run.
+        """Return one run, also a deleted one.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -61,8 +187,59 @@ class TrackingStore(Protocol):
         ...
 
     @operation("read")
-    def search_runs(self, experiment: str | None = None, status: Status | None = None, limit: int = 100) -> list[Run]:
-        """Return runs, newest first; None means any."""
+    def search_runs(
+        self,
+        experiment_ids: list[str] | None = None,
+        filter: str = "",  # noqa: A002  the word of MLflow and of everyone who searches
+        order_by: list[str] | None = None,
+        view: View = "active",
+        limit: int = 1000,
+        after: str = "",
+    ) -> RunPage:
+        """Return the runs that a filter is true of, the newest first unless `order_by` says otherwise.
+
+        Args:
+            experiment_ids: None is all of them; those that are not there have no runs.
+            filter: as `metrics.loss < 0.3 AND params.depth = '3'`; empty is all.
+            order_by: as `["metrics.loss ASC"]`; NaN and runs that lack the value come last in both directions, and
+                those that are alike newest first, then by id.
+            limit: 1 to 50,000.
+            after: the `next` of the page before; empty for the first. It is found by what the last run of that page
+                was, so a later page costs no more than the first, and runs added in between shift nothing.
+
+        Raises:
+            InvalidError: the filter, the order, `limit` or `after` cannot be read.
+        """
+        ...
+
+    @operation("write")
+    def update_run(
+        self, run_id: str, status: Status | None = None, ended_at: datetime | None = None, name: str | None = None
+    ) -> Run:
+        """Change what is given; None leaves a thing as it is. A run that goes on again has no end.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: the run is deleted.
+        """
+        ...
+
+    @operation("write")
+    def delete_run(self, run_id: str) -> None:
+        """Mark a run deleted: it is found by its id and by those who ask for deleted ones, and nothing can be added.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        ...
+
+    @operation("write")
+    def restore_run(self, run_id: str) -> None:
+        """Take a run's deletion back.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
         ...
 
     @operation("write")
@@ -78,6 +255,27 @@ class TrackingStore(Protocol):
         Raises:
             NotFoundError: there is no such run.
             ConflictError: a param has another value already; nothing is stored.
+            InvalidError: the run is deleted.
+        """
+        ...
+
+    @operation("write")
+    def untag_run(self, run_id: str, key: str) -> None:
+        """Take a tag from a run.
+
+        Raises:
+            NotFoundError: there is no such run, or it has no such tag.
+            InvalidError: the run is deleted.
+        """
+        ...
+
+    @operation("write")
+    def log_inputs(self, run_id: str, inputs: list[Input]) -> None:
+        """Note which datasets a run read; one that is noted already stays as it is.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: the run is deleted.
         """
         ...
 
@@ -107,14 +305,38 @@ class TrackingStore(Protocol):
 
         Raises:
             NotFoundError: there is no such run.
-            ConflictError: a param has another value already; nothing is stored.
+            ConflictError: a param has another value already, or the run is deleted; nothing is stored.
             InvalidError: the numbers are none, the source is no name, or an artifact's path leaves the run's folder.
         """
         ...
 
     @operation("read")
-    def metric_history(self, run_id: str, key: str) -> list[Metric]:
-        """Return every point of one metric, by (step, logged_at, value)."""
+    def metric_history(self, run_id: str, key: str, limit: int | None = None, after: str = "") -> History:
+        """Return the points of one metric, by (step, logged_at, value).
+
+        Args:
+            limit: None is all.
+            after: the `next` of the page before; empty for the first.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: `limit` is none, or `after` cannot be read.
+        """
+        ...
+
+    @operation("read")
+    def sample_metric(
+        self, run_id: str, key: str, limit: int, first_step: int | None = None, last_step: int | None = None
+    ) -> list[Metric]:
+        """Return at most `limit` points of one metric for a chart, in the order of its history.
+
+        The history between the two steps (both are in; None is no bound) is cut into `limit` equal parts. The first
+        point of each is returned, but the very last one in the place of the last part's; of a `limit` of 1 that alone.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: `limit` is not 1 to 50,000.
+        """
         ...
 
     @operation("write")
@@ -124,7 +346,7 @@ class TrackingStore(Protocol):
         Raises:
             NotFoundError: there is no such run.
             ConflictError: it ended already with another status.
-            InvalidError: `running` is no end.
+            InvalidError: `running` and `scheduled` are no end.
         """
         ...
 
@@ -134,13 +356,28 @@ class TrackingStore(Protocol):
 
         Raises:
             NotFoundError: there is no such run.
+            InvalidError: `path` is absolute or leaves the run's folder, or the run is deleted.
+        """
+        ...
+
+    @operation("write")
+    def remove_artifacts(self, run_id: str, path: str) -> None:
+        """Take an artifact, or all those below a folder, from a run; their bytes stay in the object store.
+
+        Raises:
+            NotFoundError: there is no such run.
             InvalidError: `path` is absolute or leaves the run's folder.
         """
         ...
 
     @operation("read")
-    def list_artifacts(self, run_id: str) -> list[Artifact]:
-        """Return a run's artifacts by path."""
+    def list_artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
+        """Return a run's artifacts by path: the file of a path or those below a folder; empty is all.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: `path` is absolute or leaves the run's folder.
+        """
         ...
 
     @operation("write")

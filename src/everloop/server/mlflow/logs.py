@@ -1,0 +1,142 @@
+"""MLflow's calls that add to a run: metrics, params, tags and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from everloop import tracking as ours
+from everloop.errors import InvalidError
+from everloop.server.mlflow.limits import (
+    BATCH_ALL,
+    BATCH_METRICS,
+    BATCH_PARAMS,
+    BATCH_TAGS,
+    PARAM_CHARACTERS,
+    TAG_CHARACTERS,
+    check_count,
+    check_key,
+    cut,
+)
+from everloop.server.mlflow.runs import OfRun
+from everloop.server.mlflow.wire import RUN_NAME, DatasetInput, Message, Nothing, Pair, Text, from_ms
+from everloop.tracking import TrackingStore
+
+
+class LoggedMetric(Message, frozen=True, kw_only=True):
+    """A metric as it is sent; that it is also one of a logged model is passed over, as these are not kept yet."""
+
+    key: Text
+    value: float
+    timestamp: int
+    step: int = 0
+
+
+class LogMetric(OfRun, frozen=True, kw_only=True):
+    key: Text
+    value: float
+    timestamp: int
+    step: int = 0
+
+
+class LogPair(OfRun, frozen=True, kw_only=True):
+    """A param or a tag to log, or a tag to delete."""
+
+    key: Text
+    value: str = ""
+
+
+class LogBatch(OfRun, frozen=True, kw_only=True):
+    metrics: tuple[LoggedMetric, ...] = ()
+    params: tuple[Pair, ...] = ()
+    tags: tuple[Pair, ...] = ()
+
+
+class LogInputs(OfRun, frozen=True, kw_only=True):
+    datasets: tuple[DatasetInput, ...] = ()
+    models: tuple[dict[str, object], ...] = ()
+
+
+def log_metric(tracking: TrackingStore, asked: LogMetric) -> Nothing:
+    tracking.log(asked.run, metrics=[_to_metric(asked, "")])
+    return Nothing()
+
+
+def log_param(tracking: TrackingStore, asked: LogPair) -> Nothing:
+    tracking.log(asked.run, params=_to_params([Pair(key=asked.key, value=asked.value)]))
+    return Nothing()
+
+
+def set_tag(tracking: TrackingStore, asked: LogPair) -> Nothing:
+    _log(tracking, asked.run, [], {}, [Pair(key=asked.key, value=asked.value)])
+    return Nothing()
+
+
+def delete_tag(tracking: TrackingStore, asked: LogPair) -> Nothing:
+    if asked.key == RUN_NAME:
+        raise InvalidError(f"The tag {RUN_NAME} is the name of run {asked.run}, and every run has one")
+    tracking.untag_run(asked.run, asked.key)
+    return Nothing()
+
+
+def log_batch(tracking: TrackingStore, asked: LogBatch) -> Nothing:
+    check_count(asked.metrics, BATCH_METRICS, "metrics")
+    check_count(asked.params, BATCH_PARAMS, "params")
+    check_count(asked.tags, BATCH_TAGS, "tags")
+    check_count([*asked.metrics, *asked.params, *asked.tags], BATCH_ALL, "metrics, params, and tags")
+    metrics = [_to_metric(each, f"metrics[{i}].") for i, each in enumerate(asked.metrics)]
+    _log(tracking, asked.run, metrics, _to_params(asked.params), asked.tags)
+    return Nothing()
+
+
+def log_inputs(tracking: TrackingStore, asked: LogInputs) -> Nothing:
+    if asked.models:
+        raise InvalidError("Logged models are not kept yet, so run inputs can name datasets only")
+    check_count(asked.datasets, 1000, "datasets")
+    tracking.log_inputs(asked.run, list(map(_to_input, asked.datasets)))
+    return Nothing()
+
+
+def _log(
+    tracking: TrackingStore, run_id: str, metrics: list[ours.Metric], params: dict[str, str], tags: Sequence[Pair]
+) -> None:
+    texts = {
+        check_key(tag.key, f"tags[{i}].key"): cut(tag.value, TAG_CHARACTERS, f"tag {tag.key!r}")
+        for i, tag in enumerate(tags)
+    }
+    name = texts.pop(RUN_NAME, "")
+    if metrics or params or texts or not name:
+        tracking.log(run_id, metrics, params, texts)
+    if name:
+        tracking.update_run(run_id, name=name)
+
+
+def _to_metric(asked: LogMetric | LoggedMetric, place: str) -> ours.Metric:
+    key = check_key(asked.key, f"{place}name")
+    return ours.Metric(
+        key=key, value=asked.value, step=asked.step, logged_at=from_ms(asked.timestamp, f"{place}timestamp")
+    )
+
+
+def _to_params(pairs: Sequence[Pair]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for i, pair in enumerate(pairs):
+        if pair.key in found:
+            raise InvalidError(
+                f"Duplicate parameter keys have been submitted: {[pair.key]}. Please ensure the request contains only"
+                " one param value per param key."
+            )
+        found[check_key(pair.key, f"params[{i}].key")] = cut(pair.value, PARAM_CHARACTERS, f"param {pair.key!r}")
+    return found
+
+
+def _to_input(asked: DatasetInput) -> ours.Input:
+    dataset = asked.dataset
+    return ours.Input(
+        name=dataset.name,
+        digest=dataset.digest,
+        source_type=dataset.source_type,
+        source=dataset.source,
+        schema=dataset.schema,
+        profile=dataset.profile,
+        tags={tag.key: tag.value for tag in asked.tags},
+    )
