@@ -252,6 +252,11 @@ class State:
                 if name not in replaced:
                     merged.append(name, before.identity(place))
                     all_md5s.append(before.md5(place))
+            # A million of them are not held while others are encoded.
+            del before, replaced
+        if not merged.names:
+            self.put_directory(path, written, md5s, md5, hashed_at_ns=hashed_at_ns)
+            return
         for place, name in enumerate(written.names):
             merged.append(name, written.identity(place))
         self.put_directory(path, merged, [*all_md5s, *md5s], md5, hashed_at_ns=hashed_at_ns)
