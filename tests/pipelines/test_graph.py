@@ -73,6 +73,36 @@ def test_output_that_was_also_added_is_refused(workspace: Workspace) -> None:
         load(workspace)
 
 
+MISFITS = """\
+vars: [{out: x}]
+stages:
+  a:
+    cmd: make
+    deps: [z]
+    outs: ["${out}"]
+  each:
+    foreach: [1, 2]
+    do:
+      cmd: make
+      outs: ["y${item}"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("  b: {cmd: make, deps: [x], outs: [z]}", r"a needs b needs a \(dvc.yaml, line 3; dvc.yaml, line 12\)"),
+        ("  b: {cmd: make, outs: [x]}", r"both make it \(dvc.yaml, line 3; dvc.yaml, line 12\)"),
+        ("  b: {cmd: make, outs: [y2/x]}", r"inside y2 of each@2 \(dvc.yaml, line 12; dvc.yaml, line 7\)"),
+    ],
+)
+def test_misfits_are_told_with_their_lines_and_what_to_do(workspace: Workspace, more: str, message: str) -> None:
+    (workspace.root / "dvc.yaml").write_text(MISFITS + more + "\n")
+    with pytest.raises(InvalidError, match=message) as caught:
+        load(workspace)
+    assert caught.value.hint
+
+
 def test_long_chain_is_no_problem() -> None:
     chain = [stage(f"s{i}", f"o{i - 1}" if i else "", f"o{i}") for i in range(3000)]
     assert Graph(reversed(chain), []).plan(["s2999"]) == [one.name for one in chain]

@@ -76,6 +76,21 @@ def read(tree: Tree, file: str) -> Definition:
     return _Reader(tree, file).definition(parse_editable_mapping(text, where(tree, file)))
 
 
+def declared_at(tree: Tree, stage: Stage) -> str:
+    """Where a stage is written, as `dvc.yaml, line 3`. The file is read again, slowly: for messages only.
+
+    Args:
+        tree: In which it lies.
+        stage: Read from there.
+    """
+    # Here, as few commands end in such a message.
+    from everloop.pipelines.stagefile import place_in
+
+    name = where(tree, stage.file)
+    text = text_of(tree, stage.file)
+    return place_in(name, parse_editable_mapping(text, name), stage.name) if text is not None else name
+
+
 class _Reader:
     """Reads one file."""
 

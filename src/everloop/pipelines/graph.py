@@ -16,6 +16,14 @@ from everloop.workspace import DvcFile, Workspace
 Node = Stage | DvcFile
 
 
+class MisfitError(InvalidError):
+    """Stages and data that do not fit together; `addresses` says which."""
+
+    def __init__(self, message: str, addresses: Iterable[str], *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.addresses = tuple(dict.fromkeys(addresses))
+
+
 class Graph:
     """All stages and `.dvc` files of a workspace, each after what it depends on."""
 
@@ -23,7 +31,7 @@ class Graph:
         """Connect them.
 
         Raises:
-            InvalidError: Two make the same path, or one a path inside of the other's, or they depend on each other in a
+            MisfitError: Two make the same path, or one a path inside of the other's, or they depend on each other in a
                 circle.
         """
         self.nodes: dict[str, Node] = {stage.address: stage for stage in stages}
@@ -96,14 +104,19 @@ class Graph:
         if path in self._makers:
             first = self._makers[path]
             what = f"{address} names it twice" if first == address else f"{first} and {address} both make it"
-            raise InvalidError(f"the output {path} must come from one place, but {what}")
+            raise MisfitError(
+                f"the output {path} must come from one place, but {what}",
+                [first, address],
+                hint="take it out of the outs of one of them, or have it make another path",
+            )
         self._makers[path] = address
 
     def _refuse_nested(self) -> None:
         for path, address in self._makers.items():
             for inner in self._inner.get(path, []):
-                raise InvalidError(
+                raise MisfitError(
                     f"outputs overlap: {inner} of {self._makers[inner]} lies inside {path} of {address}",
+                    [self._makers[inner], address],
                     hint="give each its own folder",
                 )
 
@@ -133,7 +146,11 @@ class Graph:
                 del trail[address]
             elif following in trail:
                 circle = [*list(trail)[list(trail).index(following) :], following]
-                raise InvalidError(f"stages depend on each other in a circle: {' needs '.join(circle)}")
+                raise MisfitError(
+                    f"stages depend on each other in a circle: {' needs '.join(circle)}",
+                    circle,
+                    hint="take one of these dependencies out, or split the stage that needs what it helps to make",
+                )
             else:
                 trail[following] = iter(self.needed(following))
 
@@ -142,11 +159,16 @@ def load(workspace: Workspace) -> Graph:
     """Read all `dvc.yaml` and `.dvc` files of a workspace and connect them.
 
     Raises:
-        InvalidError: A file is malformed or not supported, or they do not fit together.
+        InvalidError: A file is malformed or not supported, or they do not fit together; says in which lines.
     """
     tree = FolderTree(workspace)
     stages = [stage for file in pipeline_files(tree) for stage in definition.read(tree, file).stages]
-    return Graph(stages, workspace.dvc_files().values())
+    try:
+        return Graph(stages, workspace.dvc_files().values())
+    except MisfitError as error:
+        declared = {stage.address: stage for stage in stages}
+        places = [definition.declared_at(tree, declared[each]) for each in error.addresses if each in declared]
+        raise InvalidError(f"{error.message} ({'; '.join(places)})", hint=error.hint) from error
 
 
 def _by_parent(makers: Iterable[str]) -> dict[str, list[str]]:

@@ -14,12 +14,14 @@ import msgspec
 from everloop.errors import ConflictError, FailedError
 from everloop.pipelines import changes
 from everloop.pipelines.changes import Difference, ParamsFiles
+from everloop.pipelines.definition import declared_at
 from everloop.pipelines.execution import Execution, Listener, Running
 from everloop.pipelines.graph import Graph
 from everloop.pipelines.lockfile import Locks
 from everloop.pipelines.plan import Plan
 from everloop.pipelines.restoring import Restorable, Restoring
 from everloop.pipelines.settlement import Settlement, paths_of
+from everloop.pipelines.tree import FolderTree
 from everloop.pipelines.values import Event, EventKind, LockedStage, Options, Outcome, Stage, StageReport
 from everloop.workspace import Change, Content, DvcFile, Workspace
 from everloop.workspace.claims import Holder
@@ -225,7 +227,7 @@ class StageWork:
         if content is None:
             raise FailedError(
                 f"stage {stage.address} needs {path}, which does not exist and no stage makes",
-                hint=f"put it there, or take it out of the deps in {stage.file}",
+                hint=f"put it there, or take it out of the deps ({declared_at(FolderTree(self._workspace), stage)})",
             )
         return content
 
