@@ -10,11 +10,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import urllib3
 
 from everloop import web
 from everloop.errors import FAMILIES, DeniedError, UnavailableError
 from everloop.storage import HttpClient
-from tests.stores import free_port
+from tests.stores import LoopbackServer, free_port
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
@@ -67,6 +68,23 @@ async def app(scope, receive, send):
 
 web.run(app, host="127.0.0.1", port=int(sys.argv[1]), on_stop=lambda: print("stopped", flush=True))
 """
+
+
+async def _early(scope: web.Scope, receive: web.Receive, send: web.Send) -> None:
+    """An app that answers without a look at what is sent."""
+    await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.mark.parametrize(("size_bytes", "is_kept"), [(70_000, True), (web.UNREAD_LIMIT_BYTES * 3, False)])
+def test_an_early_answer_keeps_its_connection_or_says_that_it_does_not(
+    loopback_server: LoopbackServer, size_bytes: int, is_kept: bool
+) -> None:
+    with loopback_server.serving(_early) as url, urllib3.PoolManager(maxsize=1) as pool:
+        for body in (b"x" * size_bytes, b"next") * (100 if is_kept else 3):
+            answer = pool.request("POST", url, body=body, retries=False)
+            assert (answer.status, answer.data) == (400, b"no")
+            assert ("connection" in answer.headers) == (not is_kept and len(body) == size_bytes)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -94,6 +94,50 @@ class LoopbackGuard:
         await self.app(scope, receive, send)
 
 
+class WholeRequests:
+    """ASGI middleware: a request is read to its end before it is answered, or its answer says `Connection: close`.
+
+    A server that answers while the client still sends closes the connection behind the answer; a client that was not
+    told sends its next request into it, and loses that (RFC 9112, section 9.6). `app` may answer as early as it likes.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
+        is_whole = False
+
+        async def receiving() -> Message:
+            nonlocal is_whole
+            message = await receive()
+            is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_whole:
+                size = 0
+                while not is_whole and size <= UNREAD_LIMIT_BYTES:
+                    size += len((await receiving()).get("body", b""))
+                if not is_whole:
+                    message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self.app(scope, receiving, sending)
+
+
+UNREAD_LIMIT_BYTES = 16 << 20
+"""How much of a request that nobody wants is read and dropped, to keep its connection."""
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in scope["headers"]
+    )
+
+
 async def _refuse(send: Send, message: str) -> None:
     body = msgspec.json.encode({"error": message, "family": "denied"})
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -146,7 +190,7 @@ def make_server(app: App, host: str, port: int) -> Server:
     from granian.server.embed import Server
 
     return Server(
-        LoopbackGuard(app),
+        WholeRequests(LoopbackGuard(app)),
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
