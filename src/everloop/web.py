@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import signal
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -105,7 +107,8 @@ class WholeRequests:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
+        size = _size_of_body(scope) if scope["type"] == "http" else 0
+        if size == 0:
             await self.app(scope, receive, send)
             return
         is_whole = False
@@ -116,11 +119,15 @@ class WholeRequests:
             is_whole = message["type"] != "http.request" or not message.get("more_body", False)
             return message
 
+        async def drop() -> None:
+            while not is_whole:
+                await receiving()
+
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and not is_whole:
-                size = 0
-                while not is_whole and size <= UNREAD_LIMIT_BYTES:
-                    size += len((await receiving()).get("body", b""))
+                if size <= UNREAD_LIMIT_BYTES:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(drop(), UNREAD_PATIENCE_S)
                 if not is_whole:
                     message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
@@ -129,13 +136,19 @@ class WholeRequests:
 
 
 UNREAD_LIMIT_BYTES = 16 << 20
-"""How much of a request that nobody wants is read and dropped, to keep its connection."""
+"""The largest request that is read and dropped, when nobody wants it, to keep its connection."""
+UNREAD_PATIENCE_S = 2.0
+"""How long its rest is waited for: some clients send no more before they see the answer."""
 
 
-def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in scope["headers"]
-    )
+def _size_of_body(scope: Scope) -> float:
+    """Return how many bytes a request says it has; infinity when it does not say."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else math.inf
+        if name == b"transfer-encoding":
+            return math.inf
+    return 0
 
 
 async def _refuse(send: Send, message: str) -> None:
