@@ -13,6 +13,7 @@ from everloop.errors import InvalidError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RUN = re.compile(r"[0-9a-f]{32}")
+_LOGGED_MODEL = re.compile(r"m-[0-9a-f]{32}")
 
 
 def check_name(name: str, what: str) -> str:
@@ -40,6 +41,17 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
+def check_model_id(model_id: str) -> str:
+    """Return `model_id` when it is "m-" and 32 hex digits.
+
+    Raises:
+        InvalidError: it is not.
+    """
+    if not _LOGGED_MODEL.fullmatch(model_id):
+        raise InvalidError(f"the id of a logged model is 'm-' and 32 hex digits, found {model_id[:100]!r}")
+    return model_id
+
+
 def check_path(path: str, what: str) -> str:
     """Return `path` in its plain form (`a/b`) when it is relative and stays inside its folder on every system.
 
@@ -55,6 +67,11 @@ def check_path(path: str, what: str) -> str:
 def new_run_id() -> str:
     """Return a fresh random run id, 32 hex digits."""
     return secrets.token_hex(16)
+
+
+def new_model_id() -> str:
+    """Return a fresh random id of a logged model."""
+    return f"m-{secrets.token_hex(16)}"
 
 
 def run(run_id: str) -> str:

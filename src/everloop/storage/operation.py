@@ -44,10 +44,11 @@ def operation(permission: Permission) -> Callable[[Method], Method]:
 
 
 def operations_of(protocol: type, room: str) -> list[Operation]:
-    """Return the operations of a Protocol, in the order they are written."""
+    """Return the operations of a Protocol and of those it extends, theirs first, in the order they are written."""
     return [
         _describe(method, room, name)
-        for name, method in vars(protocol).items()
+        for kind in reversed(protocol.__mro__)
+        for name, method in vars(kind).items()
         if getattr(method, "__permission__", None) is not None
     ]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from everloop.tracking.live import LiveRun
     from everloop.tracking.livefolder import LiveFolder, load_live
+    from everloop.tracking.loggedmodel import LoggedModel, ModelMetric, ModelStatus
     from everloop.tracking.run import (
         Artifact,
         Edge,
@@ -38,7 +39,10 @@ __all__ = [
     "Input",
     "LiveFolder",
     "LiveRun",
+    "LoggedModel",
     "Metric",
+    "ModelMetric",
+    "ModelStatus",
     "Run",
     "RunPage",
     "Status",
@@ -57,7 +61,10 @@ _HOMES = {
     "Input": "run",
     "LiveFolder": "livefolder",
     "LiveRun": "live",
+    "LoggedModel": "loggedmodel",
     "Metric": "run",
+    "ModelMetric": "loggedmodel",
+    "ModelStatus": "loggedmodel",
     "Run": "run",
     "RunPage": "run",
     "Status": "run",

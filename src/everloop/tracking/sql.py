@@ -14,14 +14,15 @@ from everloop.refs import check_name, check_path, check_run_id
 from everloop.storage.database import Database
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
 from everloop.tracking.inputs import put_inputs
+from everloop.tracking.loggedmodel import ModelMetric
+from everloop.tracking.loggedmodels import SqlLoggedModels
 from everloop.tracking.metrics import Points, read_history, read_sample
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
-from everloop.tracking.search import SqlSearch
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
 from everloop.tracking.texts import check_key, check_text, rows_of
 
 
-class SqlTracking(SqlSearch):
+class SqlTracking(SqlLoggedModels):
     """`TrackingStore` on a database. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
@@ -97,9 +98,13 @@ class SqlTracking(SqlSearch):
         metrics: list[Metric] | None = None,
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
+        model_metrics: list[ModelMetric] | None = None,
     ) -> None:
         with self.database.write() as connection:
-            self._put(connection, self._open(connection, run_id), run_id, metrics, params, tags)
+            run = self._open(connection, run_id)
+            self._put(connection, run, run_id, metrics, params, tags)
+            if model_metrics:
+                self._put_model_metrics(connection, run, model_metrics)
 
     def untag_run(self, run_id: str, key: str) -> None:
         with self.database.write() as connection:

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Protocol
 
 from everloop.storage.operation import operation
+from everloop.tracking.loggedmodel import ModelMetric
+from everloop.tracking.modelstore import LoggedModelStore
 from everloop.tracking.run import (
     Artifact,
     Edge,
@@ -29,8 +31,8 @@ from everloop.tracking.run import (
 )
 
 
-class TrackingStore(Protocol):
-    """Experiments and their runs."""
+class TrackingStore(LoggedModelStore, Protocol):
+    """Experiments, their runs and logged models."""
 
     @operation("write")
     def create_experiment(self, name: str, tags: dict[str, str] | None = None) -> Experiment:
@@ -249,11 +251,15 @@ class TrackingStore(Protocol):
         metrics: list[Metric] | None = None,
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
+        model_metrics: list[ModelMetric] | None = None,
     ) -> None:
         """Add metrics, params and tags to a run in one transaction; a tag overwrites its former value.
 
+        Args:
+            model_metrics: what the run measured of logged models, kept with these; deleted ones take it, too.
+
         Raises:
-            NotFoundError: there is no such run.
+            NotFoundError: there is no such run, or no such model.
             ConflictError: a param has another value already; nothing is stored.
             InvalidError: the run is deleted.
         """

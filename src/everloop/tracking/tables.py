@@ -145,3 +145,66 @@ edges = sa.Table(
     sa.Column("target", sa.Text, primary_key=True),
     sa.Index("edges_by_target", "target"),
 )
+logged_models = sa.Table(
+    "logged_models",
+    metadata,
+    sa.Column("number", Identity, primary_key=True),
+    sa.Column("model_id", _Text, nullable=False, unique=True),
+    sa.Column("experiment_id", Identity, sa.ForeignKey("experiments.experiment_id"), nullable=False),
+    sa.Column("name", _Text, nullable=False),
+    sa.Column("model_type", _Text),
+    sa.Column("source_run_id", _Text),
+    sa.Column("status", _Text, nullable=False),
+    sa.Column("status_message", _Text),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Index("logged_models_by_experiment", "experiment_id", "created_at", "model_id"),
+    sa.Index("logged_models_by_name", "name"),
+    sa.Index("logged_models_by_run", "source_run_id"),
+)
+
+
+def _model_column() -> sa.Column[int]:
+    return sa.Column("model", Identity, sa.ForeignKey("logged_models.number"), primary_key=True)
+
+
+def _model_texts(name: str) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        _model_column(),
+        sa.Column("key", _Text, primary_key=True),
+        sa.Column("value", _Text, nullable=False),
+        sa.Column("head", _Text, nullable=False),
+        sa.Index(f"{name}_by_value", "key", "head", "model"),
+        sqlite_with_rowid=False,
+    )
+
+
+logged_model_params = _model_texts("logged_model_params")
+logged_model_tags = _model_texts("logged_model_tags")
+logged_model_metrics = sa.Table(
+    "logged_model_metrics",  # the latest value of each key, run and dataset; no dataset is an empty name
+    metadata,
+    _model_column(),
+    sa.Column("key", _Text, primary_key=True),
+    sa.Column("run", Identity, sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("dataset_name", _Text, primary_key=True),
+    sa.Column("dataset_digest", _Text, primary_key=True),
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("logged_at", UtcDateTime, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("is_nan", sa.Boolean, nullable=False),
+    sa.Index("logged_model_metrics_by_value", "key", "is_nan", "value", "model"),
+    sqlite_with_rowid=False,
+)
+logged_model_artifacts = sa.Table(
+    "logged_model_artifacts",
+    metadata,
+    _model_column(),
+    sa.Column("path", _Text, primary_key=True),
+    sa.Column("digest", _Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

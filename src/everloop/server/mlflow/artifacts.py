@@ -1,4 +1,5 @@
-"""MLflow's artifact proxy: the files of runs, by `<experiment_id>/<run_id>/artifacts/<path>`, on the object store.
+"""MLflow's artifact proxy: the files of runs, by `<experiment_id>/<run_id>/artifacts/<path>`, on the object store, and
+those of logged models, by `<experiment_id>/models/<model_id>/artifacts/<path>`.
 
 Paths come from clients: whatever leaves its folder, is absolute, or does so when decoded once more, is refused, and no
 path ever reaches the disk, since objects lie there by their digest.
@@ -28,7 +29,9 @@ from everloop.tracking import Artifact, TrackingStore
 
 ARTIFACT_LIMIT_BYTES = 1 << 40
 
-_PLACE = re.compile(r"(?P<experiment_id>\d+)/(?P<run_id>[0-9a-f]{32})/artifacts(?:/(?P<path>.+))?")
+_PLACE = re.compile(
+    r"(?P<experiment_id>\d+)/(?:(?P<run_id>[0-9a-f]{32})|models/(?P<model_id>m-[0-9a-f]{32}))/artifacts(?:/(?P<path>.+))?"
+)
 _TEXT = frozenset([".cfg", ".conf", ".ini", ".log", ".md", ".mlmodel", ".mlproject", ".toml", ".yaml", ".yml"])
 
 
@@ -46,10 +49,27 @@ class Files(Message, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A file or a folder of a run; `path` is empty for all of its artifacts."""
+    """A file or a folder of a run or of a logged model, its `owner`; `path` is empty for all of its artifacts."""
 
-    run_id: str
+    owner: str
     path: str
+
+    @property
+    def is_of_model(self) -> bool:
+        return self.owner.startswith("m-")
+
+    def list(self, tracking: TrackingStore) -> list[Artifact]:
+        find = tracking.list_model_artifacts if self.is_of_model else tracking.list_artifacts
+        return find(self.owner, self.path)
+
+    def put(self, tracking: TrackingStore, digest: str, size_bytes: int) -> None:
+        put = tracking.log_model_artifact if self.is_of_model else tracking.log_artifact
+        put(self.owner, self.path, digest, size_bytes)
+
+    def remove(self, tracking: TrackingStore) -> None:
+        remove = tracking.remove_model_artifacts if self.is_of_model else tracking.remove_artifacts
+        for path in [self.path] if self.path else [each.path for each in _children(self.list(tracking), "")]:
+            remove(self.owner, path)
 
 
 class ArtifactProxy:
@@ -62,9 +82,9 @@ class ArtifactProxy:
     async def upload(self, request: Request) -> Response:
         place = await run_in_threadpool(self._find, request.path_params["path"])
         if not place.path:
-            raise InvalidError("Invalid path: the path names no file of the run")
+            raise InvalidError("Invalid path: the path names no file of the run or model")
         digest, size_bytes = await receive(request, self.objects, ARTIFACT_LIMIT_BYTES)
-        await run_in_threadpool(self.tracking.log_artifact, place.run_id, place.path, digest, size_bytes)
+        await run_in_threadpool(place.put, self.tracking, digest, size_bytes)
         return json_response(Nothing())
 
     async def download(self, request: Request) -> Response:
@@ -80,23 +100,19 @@ class ArtifactProxy:
 
     async def delete(self, request: Request) -> Response:
         place = await run_in_threadpool(self._find, request.path_params["path"])
-        await run_in_threadpool(self._remove, place)
+        await run_in_threadpool(place.remove, self.tracking)
         return json_response(Nothing())
 
     def _find(self, path: str) -> Place:
         return find_place(self.tracking, path)
 
-    def _remove(self, place: Place) -> None:
-        everything = _children(self.tracking.list_artifacts(place.run_id), "")
-        for path in [place.path] if place.path else [each.path for each in everything]:
-            self.tracking.remove_artifacts(place.run_id, path)
-
     def _file(self, place: Place) -> Response:
-        for artifact in self.tracking.list_artifacts(place.run_id, place.path):
+        for artifact in place.list(self.tracking):
             if artifact.path == place.path:
                 return _file_response(artifact, self.objects)
             raise InvalidError(f"Artifact path refers to a directory, not a file: {place.path!r}")
-        raise NotFoundError(f"No artifact {place.path!r} in run {place.run_id}")
+        kind = "logged model" if place.is_of_model else "run"
+        raise NotFoundError(f"No artifact {place.path!r} in {kind} {place.owner}")
 
 
 def list_artifacts(tracking: TrackingStore, asked: ListArtifacts) -> Files:
@@ -118,7 +134,7 @@ def list_proxied(tracking: TrackingStore, asked: ListProxied) -> Files:
         runs = tracking.search_runs([path], view="all", limit=50_000).runs
         return Files(files=tuple(_folder(run.run_id) for run in runs))
     place = find_place(tracking, path)
-    return Files(files=tuple(_children(tracking.list_artifacts(place.run_id, place.path), place.path)))
+    return Files(files=tuple(_children(place.list(tracking), place.path)))
 
 
 def find_place(tracking: TrackingStore, path: str) -> Place:
@@ -126,13 +142,18 @@ def find_place(tracking: TrackingStore, path: str) -> Place:
 
     Raises:
         InvalidError: it leaves its folder.
-        NotFoundError: there is no such run in that experiment.
+        NotFoundError: there is no such run or logged model in that experiment.
     """
     found = _PLACE.fullmatch(safe_path(path))
     if found is None:
         raise NotFoundError(
             f"No artifacts at {path!r}", hint="The hub keeps <experiment_id>/<run_id>/artifacts/<path>."
         )
+    if found["model_id"]:
+        model = tracking.get_logged_model(found["model_id"])
+        if model.experiment_id != found["experiment_id"]:
+            raise NotFoundError(f"No logged model {model.model_id!r} in experiment {found['experiment_id']}")
+        return Place(model.model_id, found["path"] or "")
     run = tracking.get_run(found["run_id"])
     if run.experiment_id != found["experiment_id"]:
         raise NotFoundError(f"No run {run.run_id!r} in experiment {found['experiment_id']}")

@@ -37,7 +37,7 @@ class Asking(Generic[Asked]):
             InvalidError: a parameter is missing, of the wrong type, or too long.
         """
         if request.method == "GET":
-            return self._from_plain(self._query(request))
+            return self._from_plain(self._query(request) | request.path_params)
         try:
             body = await read_body(request, self.limit_bytes) or b"{}"
         except TooLargeError as error:
@@ -46,11 +46,17 @@ class Asking(Generic[Asked]):
         if body != b"{}" and kind != "application/json":
             raise InvalidError(f"Bad Request. Content-Type must be one of ['application/json'], found {kind!r}.")
         try:
+            if request.path_params:
+                return self._from_plain(self._beside_path(body, request.path_params))
             return self._decoder.decode(body)
         except msgspec.ValidationError:
             return self._from_plain(_without_null(msgspec.json.decode(body)))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidError(f"Bad Request. The body is no JSON: {error}") from error
+
+    def _beside_path(self, body: bytes, path: dict[str, Any]) -> Any:
+        plain = _without_null(msgspec.json.decode(body))
+        return plain | path if isinstance(plain, dict) else plain
 
     def _query(self, request: Request) -> dict[str, Any]:
         found = request.query_params

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
 
 from everloop import tracking as ours
 from everloop.errors import InvalidError
@@ -23,12 +26,15 @@ from everloop.tracking import TrackingStore
 
 
 class LoggedMetric(Message, frozen=True, kw_only=True):
-    """A metric as it is sent; that it is also one of a logged model is passed over, as these are not kept yet."""
+    """A metric as it is sent; with a `model_id` it is also one of that logged model."""
 
     key: Text
     value: float
     timestamp: int
     step: int = 0
+    model_id: str = ""
+    dataset_name: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    dataset_digest: Annotated[str, msgspec.Meta(max_length=36)] = ""
 
 
 class LogMetric(OfRun, frozen=True, kw_only=True):
@@ -36,6 +42,9 @@ class LogMetric(OfRun, frozen=True, kw_only=True):
     value: float
     timestamp: int
     step: int = 0
+    model_id: str = ""
+    dataset_name: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    dataset_digest: Annotated[str, msgspec.Meta(max_length=36)] = ""
 
 
 class LogPair(OfRun, frozen=True, kw_only=True):
@@ -57,7 +66,8 @@ class LogInputs(OfRun, frozen=True, kw_only=True):
 
 
 def log_metric(tracking: TrackingStore, asked: LogMetric) -> Nothing:
-    tracking.log(asked.run, metrics=[_to_metric(asked, "")])
+    metrics = [_to_metric(asked, "")]
+    tracking.log(asked.run, metrics=metrics, model_metrics=_of_models([asked], metrics))
     return Nothing()
 
 
@@ -84,7 +94,7 @@ def log_batch(tracking: TrackingStore, asked: LogBatch) -> Nothing:
     check_count(asked.tags, BATCH_TAGS, "tags")
     check_count([*asked.metrics, *asked.params, *asked.tags], BATCH_ALL, "metrics, params, and tags")
     metrics = [_to_metric(each, f"metrics[{i}].") for i, each in enumerate(asked.metrics)]
-    _log(tracking, asked.run, metrics, _to_params(asked.params), asked.tags)
+    _log(tracking, asked.run, metrics, _to_params(asked.params), asked.tags, _of_models(asked.metrics, metrics))
     return Nothing()
 
 
@@ -97,7 +107,12 @@ def log_inputs(tracking: TrackingStore, asked: LogInputs) -> Nothing:
 
 
 def _log(
-    tracking: TrackingStore, run_id: str, metrics: list[ours.Metric], params: dict[str, str], tags: Sequence[Pair]
+    tracking: TrackingStore,
+    run_id: str,
+    metrics: list[ours.Metric],
+    params: dict[str, str],
+    tags: Sequence[Pair],
+    of_models: list[ours.ModelMetric] | None = None,
 ) -> None:
     texts = {
         check_key(tag.key, f"tags[{i}].key"): cut(tag.value, TAG_CHARACTERS, f"tag {tag.key!r}")
@@ -105,7 +120,7 @@ def _log(
     }
     name = texts.pop(RUN_NAME, "")
     if metrics or params or texts or not name:
-        tracking.log(run_id, metrics, params, texts)
+        tracking.log(run_id, metrics, params, texts, of_models)
     if name:
         tracking.update_run(run_id, name=name)
 
@@ -115,6 +130,22 @@ def _to_metric(asked: LogMetric | LoggedMetric, place: str) -> ours.Metric:
     return ours.Metric(
         key=key, value=asked.value, step=asked.step, logged_at=from_ms(asked.timestamp, f"{place}timestamp")
     )
+
+
+def _of_models(asked: Sequence[LogMetric | LoggedMetric], metrics: Sequence[ours.Metric]) -> list[ours.ModelMetric]:
+    return [
+        ours.ModelMetric(
+            key=metric.key,
+            value=metric.value,
+            step=metric.step,
+            logged_at=metric.logged_at,
+            model_id=each.model_id,
+            dataset_name=each.dataset_name,
+            dataset_digest=each.dataset_digest,
+        )
+        for each, metric in zip(asked, metrics, strict=True)
+        if each.model_id
+    ]
 
 
 def _to_params(pairs: Sequence[Pair]) -> dict[str, str]:

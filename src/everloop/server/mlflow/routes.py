@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from everloop.errors import EverloopError
 from everloop.server.errors import json_response
-from everloop.server.mlflow import artifacts, experiments, logs, metrics, runs
+from everloop.server.mlflow import artifacts, experiments, loggedmodels, logs, metrics, runs
 from everloop.server.mlflow.artifacts import ArtifactProxy
 from everloop.server.mlflow.asking import Asking
 from everloop.server.mlflow.errors import answer_known, answer_unknown, refuse
@@ -74,7 +74,14 @@ CALLS: tuple[Call[Any], ...] = (
     Call("GET", "metrics/get-history", metrics.GetHistory, metrics.get_history),
     Call("GET", "metrics/get-history-bulk", metrics.GetHistoryBulk, metrics.get_history_bulk),
     Call("GET", "metrics/get-history-bulk-interval", metrics.GetHistoryInterval, metrics.get_history_interval),
-    # There are none yet; the client asks for them before it fetches a run's artifacts.
+    Call("POST", "logged-models", loggedmodels.CreateLoggedModel, loggedmodels.create_logged_model),
+    Call("GET", "logged-models/{model_id}", loggedmodels.GetLoggedModel, loggedmodels.get_logged_model),
+    Call("PATCH", "logged-models/{model_id}", loggedmodels.FinalizeLoggedModel, loggedmodels.finalize_logged_model),
+    Call("DELETE", "logged-models/{model_id}", loggedmodels.OfModel, loggedmodels.delete_logged_model),
+    Call("POST", "logged-models/{model_id}/params", loggedmodels.ModelParams, loggedmodels.log_params),
+    Call("PATCH", "logged-models/{model_id}/tags", loggedmodels.ModelTags, loggedmodels.set_tags),
+    Call("DELETE", "logged-models/{model_id}/tags/{tag_key:path}", loggedmodels.ModelTag, loggedmodels.delete_tag),
+    # They are not searched yet; the client asks for them before it fetches a run's artifacts.
     Call("POST", "logged-models/search", Message, lambda _tracking, _asked: Nothing()),
     Call("GET", "artifacts/list", artifacts.ListArtifacts, artifacts.list_artifacts),
 )

@@ -45,6 +45,9 @@ class Metric(Message, frozen=True, kw_only=True):
     timestamp: int
     step: int
     run_id: str = ""
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
 
 
 class Experiment(Message, frozen=True, kw_only=True):

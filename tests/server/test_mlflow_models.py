@@ -1,0 +1,81 @@
+"""The unmodified MLflow client against the hub: logged models, their files and their metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.server.mlflowpeer import MlflowPeer, refused
+
+pytestmark = pytest.mark.peer
+
+
+def test_a_logged_model_lives_and_dies(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        run_id = client.create_run("0").info.run_id
+        params = {f"p{i}": str(i) for i in range(250)}
+        made = client.create_logged_model("0", "tree", run_id, {"team": "air"}, params, "classifier")
+        client.set_logged_model_tags(made.model_id, {"a": "1", "b": "2"})
+        client.delete_logged_model_tag(made.model_id, "a")
+        ready = client.finalize_logged_model(made.model_id, "READY")
+        found = client.get_logged_model(made.model_id)
+        client.delete_logged_model(made.model_id)
+        return [
+            [str(made.status), str(ready.status), found.params == params, found.tags, found.name, found.model_type],
+            found.source_run_id == run_id,
+            found.artifact_location == f"mlflow-artifacts:/0/models/{made.model_id}/artifacts",
+            refused(client.get_logged_model, made.model_id)[0],
+            refused(client.get_logged_model, "m-" + "0" * 32)[0],
+            refused(client.create_logged_model, "0", "a/b")[0],
+        ]
+
+    assert peer(work) == [
+        ["PENDING", "READY", True, {"team": "air", "b": "2"}, "tree", "classifier"],
+        True,
+        True,
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_DOES_NOT_EXIST",
+        "INVALID_PARAMETER_VALUE",
+    ]
+
+
+def test_a_metric_of_a_model_is_kept_with_its_dataset(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        from mlflow.entities import Metric
+
+        run_id = client.create_run("0").info.run_id
+        model_id = client.create_logged_model("0", "tree").model_id
+        client.log_metric(run_id, "auc", 0.5, step=3, model_id=model_id, dataset_name="d", dataset_digest="x")
+        client.log_batch(run_id, [Metric("auc", 0.7, 17, 0, model_id=model_id), Metric("n", 1.0, 17, 0)])
+        found = client.get_logged_model(model_id).metrics
+        refusal = refused(client.log_metric, run_id, "lost", 1.0, model_id="m-" + "0" * 32)[0]
+        told = [[m.key, m.value, m.step, m.dataset_name, m.dataset_digest, m.run_id == run_id] for m in found]
+        return [sorted(told, key=lambda each: each[1]), refusal, client.get_run(run_id).data.metrics]
+
+    told, refusal, metrics = peer(work)
+    assert [[each or None for each in metric] for metric in told] == [
+        ["auc", 0.5, 3, "d", "x", True],
+        ["auc", 0.7, None, None, None, True],
+    ]
+    assert refusal == "RESOURCE_DOES_NOT_EXIST"
+    assert metrics == {"auc": 0.5, "n": 1.0}
+
+
+def test_the_files_of_a_model_go_up_and_come_down(peer: MlflowPeer, tmp_path: Path) -> None:
+    (tmp_path / "up/data").mkdir(parents=True)
+    (tmp_path / "up/MLmodel").write_text("flavors: {}\n")
+    (tmp_path / "up/data/weights").write_bytes(b"\0\1")
+
+    def work(mlflow, client, folder):
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        made = client.create_logged_model("0", "tree")
+        client.log_model_artifacts(made.model_id, f"{folder}/up")
+        mlflow.artifacts.download_artifacts(f"models:/{made.model_id}", dst_path=f"{folder}/down")
+        listed = [[each.path, each.is_dir] for each in client.list_logged_model_artifacts(made.model_id)]
+        get_artifact_repository(made.artifact_location).delete_artifacts("data")
+        return [listed, [each.path for each in client.list_logged_model_artifacts(made.model_id)]]
+
+    assert peer(work, str(tmp_path)) == [[["MLmodel", False], ["data", True]], ["MLmodel"]]
+    assert (tmp_path / "down/data/weights").read_bytes() == b"\0\1"
