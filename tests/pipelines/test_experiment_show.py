@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from everloop import pipelines
 from everloop.cli.group import cli
 from everloop.errors import FailedError, InvalidError, NotFoundError
-from everloop.pipelines.experiments import diffing, grid, page, queueing, reading, running, showing, tables
+from everloop.pipelines.experiments import diffing, grid, page, queueing, reading, rowfilter, running, showing, tables
 from everloop.pipelines.experiments.grid import Choice
 from everloop.pipelines.experiments.queueing import Wish
 from everloop.pipelines.experiments.showing import Scope
@@ -109,6 +109,68 @@ def test_sorting_puts_those_without_a_value_last() -> None:
     assert "auc" in str(told.value.hint)
     with pytest.raises(InvalidError, match="can be m"):
         grid.build(several(experiment("a", 1, other={"auc": 3})), Choice(sort_by="auc"))
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("", "abcd"),
+        ("auc > 1", "bd"),
+        ("metrics.auc >= 2 AND params.lr < 0.5", "b"),
+        ("metric.m.json:auc = 3", "d"),
+        ("m.json:auc != 3", "ab"),
+        ("params.\"deep.er\" LIKE '[1,%' AND auc <= 1", "a"),
+        ("lr = 'tree'", "c"),
+        ("lr ILIKE 'TR_E'", "cd"),
+        ("lr NOT IN (0.1, 'tree')", "d"),
+        ("lr = true", "d"),
+        ("lr = 1", ""),
+        ("lr > 0", "ab"),
+        ("auc IS NULL", "c"),
+        ("auc IS NOT NULL AND lr IN (0.1, true)", "abd"),
+        ("deps.data = 'abc' AND experiment IN ('a', 'd')", "ad"),
+        ("State = 'queued'", ""),
+        ("state is null and rev LIKE 'bbb%'", "b"),
+        ("Created >= '2020-01-02' AND created < '2020-01-03' AND auc = 1", "a"),
+    ],
+)
+def test_a_filter_leaves_the_experiments_that_meet_it(where: str, names: str) -> None:
+    rows = [experiment("a", 1), experiment("b", 2), experiment("c", None, "tree"), experiment("d", 3, True)]
+    left = rowfilter.filtered(several(*rows), where)
+    assert "".join(each.name or "" for base in left for each in base.experiments or ()) == names
+
+
+def test_a_baseline_stays_where_it_or_one_of_its_experiments_meets_the_filter() -> None:
+    shown = several(experiment("a", 1))
+    assert [base.experiments for base in rowfilter.filtered(shown, "auc = 0.5")] == [None]
+    assert [row.name for row in grid.build(shown, Choice(where="auc = 1", sort_by="auc")).rows] == ["", "a"]
+    assert grid.build(shown, Choice(where="auc = 7", sort_by="auc")).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("metrics.acu > 1", "there is no column 'metrics.acu' to filter by at character 1"),
+        ("lr < 1 AND nothing = 2", "no column 'nothing' to filter by at character 12"),
+        ("params.auc > 1", "no column 'params.auc'"),
+        ("auc", "expected a comparator at character 4, found the end"),
+        ("auc > 'x'", "expected a number for 'auc' at character 7"),
+        ("auc > 1 OR lr < 1", "expected AND"),
+        ("created > 3", "expected a quoted time"),
+        ("auc LIKE 3", "expected a quoted text"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_told_with_its_place(where: str, told: str) -> None:
+    with pytest.raises(InvalidError, match=told):
+        rowfilter.filtered(several(experiment("a", 1)), where)
+
+
+def test_a_column_of_several_files_has_to_be_told_apart() -> None:
+    shown = several(experiment("a", 1, other={"auc": 3}))
+    with pytest.raises(InvalidError, match=r"can be m\.json:auc \(metric\), other:auc") as told:
+        rowfilter.filtered(shown, "auc > 1")
+    assert "metrics.m.json:auc" in str(told.value.hint)
+    assert [base.experiments is None for base in rowfilter.filtered(shown, "metrics.other:auc > 1")] == [False]
 
 
 def test_texts_are_escaped_where_they_would_break_the_table() -> None:
@@ -243,6 +305,15 @@ def test_the_command_line(scene: Workspace, monkeypatch: pytest.MonkeyPatch, tmp
     shown = json.loads(run(cli, ["exp", "show", "--json"]).stdout)
     # Both may be of the same second.
     assert {each["name"] for each in shown[1]["experiments"]} == {"two", "one"}
+    words = ["exp", "show", "--filter", "params.lr < 0.3 AND experiment = 'two'"]
+    (head,) = json.loads(run(cli, [*words, "--json"]).stdout)
+    assert [each["name"] for each in head["experiments"]] == ["two"]
+    kept = csv.DictReader(io.StringIO(run(cli, [*words, "--csv"]).stdout))
+    assert [row["Experiment"] for row in kept] == ["", "two"]
+    assert "one" not in run(cli, [*words, "--md"]).stdout
+    assert run(cli, ["exp", "show", "--filter", "lr > 99"]).stdout == ""
+    failed = run(cli, ["exp", "show", "--json", "--filter", "nothing > 99"])
+    assert "no column 'nothing'" in str(failed.exception)
     assert run(cli, ["exp", "show", "--html", str(tmp_path / "x.html")]).exit_code == 0
     assert (tmp_path / "x.html").read_text().startswith("<!doctype html>")
     differing = run(cli, ["exp", "diff", "one", "two"]).stdout.splitlines()

@@ -25,6 +25,7 @@ _IGNORED: Any = {"expose_value": False, "is_flag": True}
 @click.option("--keep", multiple=True, metavar="PATTERN", help="Columns that stay in any case.")
 @click.option("--drop", multiple=True, metavar="PATTERN", help="Columns to leave out.")
 @click.option("--param-deps", is_flag=True, help="Only parameters that stages depend on.")
+@click.option("--filter", "where", default="", metavar="FILTER", help="Only experiments that meet FILTER.")
 @click.option("--sort-by", metavar="METRIC/PARAM", help="Sort the experiments of a baseline.")
 @click.option("--sort-order", type=click.Choice(["asc", "desc"]), default="asc", help="Smallest or largest first.")
 @click.option("--sha", "sha_only", is_flag=True, help="Call baselines by their commits.")
@@ -47,7 +48,16 @@ def show(as_csv: bool, as_markdown: bool, page: str | None, precision: int | Non
     --json has the shape of `dvc exp show --json`.
 
     \b
+    A FILTER is conditions joined by AND: metrics.auc > 0.8 AND params.lr < 0.1
+      Columns: auc, metrics.auc, params.train.lr, deps.data.xml; where several
+        files have the name, metrics.json:auc or metrics.metrics.json:auc;
+        Experiment, rev, Created, State, Executor. Quote odd names: params."my lr"
+      Comparators: = != > >= < <= LIKE ILIKE IN (…) NOT IN (…) IS NULL IS NOT NULL
+      Values: 0.8, 'text', true, false
+
+    \b
     Example:
+      ever exp show --filter "metrics.auc > 0.8 AND params.model = 'tree'"
       ever exp show --only-changed --sort-by auc --sort-order desc
       ever exp show -A --html experiments.html
     """
@@ -56,6 +66,10 @@ def show(as_csv: bool, as_markdown: bool, page: str | None, precision: int | Non
     workspace = Workspace.open()
     shown = showing.show(workspace, _scope(words))
     if as_json:
+        if words["where"]:
+            from everloop.pipelines.experiments import rowfilter
+
+            shown = rowfilter.filtered(shown, words["where"])
         # On one line, as the tool whose shape it is.
         _write_json(shown)
         return
@@ -70,6 +84,8 @@ def show(as_csv: bool, as_markdown: bool, page: str | None, precision: int | Non
         click.echo(tables.markdown(built, precision or tables.PRECISION))
     elif built.rows:
         click.echo(tables.text(built, precision or tables.PRECISION))
+    elif shown:
+        say("no experiment meets the filter")
     else:
         say("there is no commit yet, so there are no experiments")
     hint("ever exp diff A B, ever exp apply NAME")
@@ -88,7 +104,7 @@ def _scope(words: dict[str, Any]) -> Any:
 def _choice(words: dict[str, Any]) -> Any:
     from everloop.pipelines.experiments.grid import Choice
 
-    keys = ("only_changed", "keep", "drop", "sort_by")
+    keys = ("only_changed", "keep", "drop", "where", "sort_by")
     return Choice(**{key: words[key] for key in keys}, is_descending=words["sort_order"] == "desc")
 
 

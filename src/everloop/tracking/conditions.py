@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from everloop.errors import InvalidError
 from everloop.storage.database import Database
-from everloop.tracking.filters import Comparator, Condition
+from everloop.tracking.filters import Condition
+from everloop.tracking.filtertext import Comparator
 from everloop.tracking.tables import experiment_tags, experiments, input_datasets, inputs, params, runs, series, tags
 from everloop.tracking.texts import check_text, head_of
 

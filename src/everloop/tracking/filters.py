@@ -8,16 +8,15 @@ value is doubled as in SQL.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
 from everloop.errors import InvalidError
+from everloop.tracking.filtertext import DIRECTION, Comparator, Reader, conditions
 
 Kind = Literal["metric", "param", "tag", "attribute", "dataset"]
-Comparator = Literal["=", "!=", ">", ">=", "<", "<=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"]
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -86,17 +85,6 @@ _TEXTUAL: tuple[Comparator, ...] = ("=", "!=", "LIKE", "ILIKE")
 _LISTS: tuple[Comparator, ...] = ("IN", "NOT IN")
 _NULLS: tuple[Comparator, ...] = ("IS NULL", "IS NOT NULL")
 
-_SPACE = re.compile(r"\s*")
-_WORD = r"""[^\s=<>!'"`(),;]+"""
-_QUOTED = r'"[^"]*"|`[^`]*`'
-_IDENTIFIER = re.compile(rf"(?:(?P<entity>\w+|`\w+`)\.)?(?P<key>{_QUOTED}|{_WORD})")
-_COMPARATOR = re.compile(r"(?:IS\s+NOT\s+NULL|IS\s+NULL|NOT\s+IN|IN|I?LIKE)(?!\w)|[<>!]=|[=<>]", re.IGNORECASE)
-_NUMBER = re.compile(rf"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!{_WORD})")
-_TEXT = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
-_AND = re.compile(r"AND(?!\w)", re.IGNORECASE)
-_DIRECTION = re.compile(r"(?:ASC|DESC)(?!\w)", re.IGNORECASE)
-_OPEN, _COMMA, _CLOSE = re.compile(r"\("), re.compile(","), re.compile(r"\)")
-
 
 def parse_run_filter(text: str) -> tuple[Condition, ...]:
     """Parse a filter of runs: metrics, params, tags, datasets, and the attributes run_id, run_name, status,
@@ -135,68 +123,16 @@ def parse_experiment_order(texts: Iterable[str]) -> tuple[Order, ...]:
     return _parse_order(texts, _EXPERIMENTS)
 
 
-class _Reader:
-    """A text read from left to right."""
-
-    def __init__(self, text: str, what: str) -> None:
-        self.text = text
-        self.what = what
-        self.place = 0
-        self._skip()
-
-    def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Return what matches here and go past it and the space behind, or stay."""
-        found = pattern.match(self.text, self.place)
-        if found is not None:
-            self.place = found.end()
-            self._skip()
-        return found
-
-    def need(self, pattern: re.Pattern[str], wanted: str) -> re.Match[str]:
-        found = self.take(pattern)
-        if found is None:
-            raise self.error(f"expected {wanted}")
-        return found
-
-    @property
-    def at_end(self) -> bool:
-        return self.place == len(self.text)
-
-    def error(self, problem: str, hint: str | None = None, *, place: int | None = None) -> InvalidError:
-        place = self.place if place is None else place
-        rest = repr(self.text[place : place + 40]) if place < len(self.text) else "the end"
-        return InvalidError(
-            f"Invalid {self.what} {self.text!r}: {problem} at character {place + 1}, found {rest}", hint=hint
-        )
-
-    def _skip(self) -> None:
-        found = _SPACE.match(self.text, self.place)
-        assert found is not None
-        self.place = found.end()
-
-
 def _parse_filter(text: str, grammar: _Grammar) -> tuple[Condition, ...]:
-    reader = _Reader(text, "filter string")
-    conditions: list[Condition] = []
-    while not reader.at_end:
-        if conditions:
-            reader.need(_AND, "AND (there is no OR)")
-        conditions.append(_condition(reader, grammar))
-    return tuple(conditions)
+    return conditions(text, lambda reader: _condition(reader, grammar))
 
 
-def _condition(reader: _Reader, grammar: _Grammar) -> Condition:
+def _condition(reader: Reader, grammar: _Grammar) -> Condition:
     kind, key = _identifier(reader, grammar)
     is_number = kind == "metric" or (kind == "attribute" and key in grammar.numbers)
     allowed = _comparators(kind, grammar, is_number=is_number)
-    place = reader.place
-    comparator = " ".join(reader.need(_COMPARATOR, "a comparator").group().upper().split())
-    for known in allowed:
-        if known == comparator:
-            value = _value(reader, kind, key, known, is_number=is_number)
-            return Condition(kind, key, known, value)
-    problem = f"Invalid comparator {comparator!r} for {kind} {key!r}"
-    raise reader.error(problem, f"Use one of {', '.join(allowed)}.", place=place)
+    comparator = reader.comparator(allowed, f"{kind} {key!r}")
+    return Condition(kind, key, comparator, _value(reader, kind, key, comparator, is_number=is_number))
 
 
 def _comparators(kind: Kind, grammar: _Grammar, *, is_number: bool) -> tuple[Comparator, ...]:
@@ -207,15 +143,10 @@ def _comparators(kind: Kind, grammar: _Grammar, *, is_number: bool) -> tuple[Com
     )
 
 
-def _identifier(reader: _Reader, grammar: _Grammar) -> tuple[Kind, str]:
+def _identifier(reader: Reader, grammar: _Grammar) -> tuple[Kind, str]:
     place = reader.place
-    found = reader.need(_IDENTIFIER, "a key as metrics.rmse, params.`my key` or start_time")
-    entity, key = found["entity"], found["key"]
-    if key[0] in '"`':
-        key = key[1:-1]
-    if not key:
-        raise reader.error("expected a key", place=place)
-    kind = grammar.entities.get(entity.strip("`")) if entity else "attribute"
+    entity, key = reader.identifier("a key as metrics.rmse, params.`my key` or start_time")
+    kind = grammar.entities.get(entity) if entity else "attribute"
     if kind is None:
         raise reader.error(
             f"Invalid entity type {entity!r}", f"Valid entity types: {', '.join(grammar.entities)}.", place=place
@@ -230,49 +161,33 @@ def _identifier(reader: _Reader, grammar: _Grammar) -> tuple[Kind, str]:
     return kind, key
 
 
-def _check_key(reader: _Reader, place: int, kind: Kind, key: str, allowed: frozenset[str]) -> None:
+def _check_key(reader: Reader, place: int, kind: Kind, key: str, allowed: frozenset[str]) -> None:
     if key not in allowed:
         hint = f"Valid keys: {', '.join(sorted(allowed))}."
         raise reader.error(f"Invalid {kind} key {key!r} specified", hint, place=place)
 
 
 def _value(
-    reader: _Reader, kind: Kind, key: str, comparator: Comparator, *, is_number: bool
+    reader: Reader, kind: Kind, key: str, comparator: Comparator, *, is_number: bool
 ) -> str | float | tuple[str, ...] | None:
     if comparator in _NULLS:
         return None
     if is_number:
-        return float(reader.need(_NUMBER, f"a numeric value for {kind} {key!r}").group())
+        return reader.number(f"a numeric value for {kind} {key!r}")
     fold = str.lower if (kind, key) == ("attribute", "status") else str
     if comparator in _LISTS:
-        return tuple(map(fold, _texts(reader)))
-    return fold(_text(reader, f"a quoted string value for {kind} {key!r} (e.g. 'my-value')"))
-
-
-def _text(reader: _Reader, wanted: str) -> str:
-    found = reader.need(_TEXT, wanted).group()
-    return found[1:-1].replace(found[0] * 2, found[0])
-
-
-def _texts(reader: _Reader) -> list[str]:
-    reader.need(_OPEN, "a list of quoted strings in parentheses")
-    values = [_text(reader, "a quoted string value")]
-    while reader.take(_COMMA):
-        if reader.take(_CLOSE):
-            return values
-        values.append(_text(reader, "a quoted string value"))
-    reader.need(_CLOSE, "',' or ')'")
-    return values
+        return tuple(map(fold, reader.each("a quoted string", lambda: reader.text("a quoted string value"))))
+    return fold(reader.text(f"a quoted string value for {kind} {key!r} (e.g. 'my-value')"))
 
 
 def _parse_order(texts: Iterable[str], grammar: _Grammar) -> tuple[Order, ...]:
     orders: list[Order] = []
     for text in texts:
-        reader = _Reader(text, "order_by clause")
+        reader = Reader(text, "order_by clause")
         kind, key = _identifier(reader, grammar)
         if kind == "dataset":
             raise reader.error("runs are not ordered by their datasets", place=0)
-        direction = reader.take(_DIRECTION)
+        direction = reader.take(DIRECTION)
         if not reader.at_end:
             raise reader.error("expected ASC, DESC or the end")
         if any((kind, key) == (each.kind, each.key) for each in orders):

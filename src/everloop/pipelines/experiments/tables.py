@@ -7,7 +7,9 @@ import datetime
 import io
 from typing import Any
 
-from everloop.pipelines.experiments.grid import METRIC, Grid, Row
+from everloop.pipelines.experiments.columns import METRIC
+from everloop.pipelines.experiments.grid import Grid
+from everloop.pipelines.experiments.rows import Row
 
 PRECISION = 5
 _TREE = {"baseline": "", "branch_commit": "├── ", "branch_base": "└── "}
