@@ -160,6 +160,17 @@ class Database:
         self.engine.dispose()
 
 
+def check_text(text: str, what: str, key: str) -> str:
+    """Return `text` when both databases can keep it.
+
+    Raises:
+        InvalidError: it holds a NUL, which PostgreSQL does not take.
+    """
+    if "\0" in text:
+        raise InvalidError(f"{what} {key[:100]!r} holds a NUL character, which cannot be kept")
+    return text
+
+
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Hold a file's lock against other processes and threads; the file is made and stays."""

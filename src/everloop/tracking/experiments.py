@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
-from everloop.storage.database import Database
+from everloop.storage.database import Database, check_text
 from everloop.tracking.run import Experiment
 from everloop.tracking.tables import experiment_tags, experiments, runs
-from everloop.tracking.texts import check_experiment_name, check_key, check_text
+from everloop.tracking.texts import check_experiment_name, check_key
 
 
 class SqlExperiments:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from everloop.storage.database import Database
+from everloop.storage.database import Database, check_text
 from everloop.tracking.run import Input
 from everloop.tracking.tables import input_datasets, inputs, runs
-from everloop.tracking.texts import check_key, check_text
+from everloop.tracking.texts import check_key
 
 _CONTEXT = "mlflow.data.context"
 _DIGEST_LENGTH = 128

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.refs import check_model_id, check_path
-from everloop.storage.database import Database
+from everloop.storage.database import Database, check_text
 from everloop.tracking.loggedmodel import LoggedModel, ModelMetric, ModelStatus
 from everloop.tracking.metrics import number_of
 from everloop.tracking.run import Artifact
@@ -25,7 +25,7 @@ from everloop.tracking.tables import (
     logged_models,
     runs,
 )
-from everloop.tracking.texts import check_key, check_text, head_of
+from everloop.tracking.texts import check_key, head_of
 
 _LATEST = ("logged_at", "step", "is_nan", "value")
 _IDENTITY = ("model", "key", "run", "dataset_name", "dataset_digest")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from everloop.storage.database import Database, microseconds
-from everloop.tracking.paging import check_limit, from_token, to_token
+from everloop.storage.paging import check_limit, from_token, to_token
 from everloop.tracking.run import History, Metric, Number, as_number
 from everloop.tracking.tables import POINT, points, series
 from everloop.tracking.texts import check_key

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
+from everloop.storage.order import Term
+from everloop.storage.pages import sorted_page, walked_page
+from everloop.storage.paging import check_limit
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
 from everloop.tracking.conditions import ARTIFACT_URI, TEXTS, USER_TAG, experiment_condition, run_condition, runs_that
 from everloop.tracking.experiments import SqlExperiments, number_of_experiment
@@ -18,11 +20,9 @@ from everloop.tracking.filters import (
     parse_run_filter,
     parse_run_order,
 )
-from everloop.tracking.order import PRESENT, Term, behind, from_place, to_place
-from everloop.tracking.paging import check_limit
 from everloop.tracking.run import ExperimentPage, RunPage, View
 from everloop.tracking.selectivity import fewest
-from everloop.tracking.tables import experiment_tags, experiments, runs, series, tags
+from everloop.tracking.tables import HEAD_LENGTH, experiment_tags, experiments, runs, series, tags
 
 
 class SqlSearch(SqlExperiments):
@@ -46,10 +46,10 @@ class SqlSearch(SqlExperiments):
             if experiment_ids is not None:
                 query = query.where(self._in_experiments(experiment_ids, is_walked=first is None))
             if first is None:
-                rows, place = _page(connection, query, terms, limit, after)
+                rows, place = walked_page(connection, query, terms, limit, after)
             else:
                 query = query.where(runs.c.number.in_(runs_that(self.database, first)))
-                rows, place = _sorted_page(connection, query, terms, limit, after)
+                rows, place = sorted_page(connection, query, terms, limit, after)
             return RunPage(runs=assemble(self.database, connection, rows), next=place)
 
     def _in_experiments(self, experiment_ids: list[str], *, is_walked: bool) -> sa.ColumnElement[bool]:
@@ -70,61 +70,8 @@ class SqlSearch(SqlExperiments):
         terms = _experiment_terms(parse_experiment_order(order_by or []))
         query = sa.select(experiments).where(_is_viewed(experiments, view), *wanted)
         with self.database.read() as connection:
-            rows, place = _page(connection, query, terms, limit, after)
+            rows, place = walked_page(connection, query, terms, limit, after)
             return ExperimentPage(experiments=self._assembled(connection, rows), next=place)
-
-
-def _page(
-    connection: Connection, query: sa.Select[Any], terms: Sequence[Term], limit: int, after: str
-) -> tuple[list[sa.Row[Any]], str]:
-    """Return the rows of a page found by going along the order, and the token of the next one.
-
-    One query for each rank of the first term, so that it can go along the index of the values: those that have one,
-    NaN, those that lack it. Most pages are full after the first.
-    """
-    check_limit(limit)
-    place = from_place(terms, after) if after else None
-    first, others = terms[0], terms[1:]
-    rows: list[sa.Row[Any]] = []
-    for rank in first.ranks:
-        if place is not None and rank < place[0][0]:
-            continue
-        step = first.restrict(query, rank)
-        for term in others:
-            if term.table is not None:
-                assert term.on is not None
-                step = step.outerjoin(term.table, term.on)
-        if place is not None and rank == place[0][0]:
-            rest = behind(others, place[1:])
-            step = step.where(first.from_value(place[0][1], rest) if rank == PRESENT else rest)
-        value = first.value if rank == PRESENT else sa.null()
-        step = step.add_columns(sa.literal(rank).label("r0"), value.label("v0"))
-        for i, term in enumerate(others, 1):
-            step = step.add_columns(term.rank.label(f"r{i}"), term.value.label(f"v{i}"))
-        order = [*(first.sorted_by() if rank == PRESENT else [])]
-        for term in others:
-            order += [*([term.rank] if term.is_optional else []), *term.sorted_by()]
-        rows += connection.execute(step.order_by(*order).limit(limit + 1 - len(rows))).all()
-        if len(rows) > limit:
-            return rows[:limit], to_place(terms, rows[limit - 1])
-    return rows, ""
-
-
-def _sorted_page(
-    connection: Connection, query: sa.Select[Any], terms: Sequence[Term], limit: int, after: str
-) -> tuple[list[sa.Row[Any]], str]:
-    """Return the rows of a page found by sorting all that are sought, and the token of the next one."""
-    order: list[sa.ColumnElement[Any]] = []
-    for i, term in enumerate(terms):
-        if term.table is not None:
-            assert term.on is not None
-            query = query.outerjoin(term.table, term.on)
-        query = query.add_columns(term.rank.label(f"r{i}"), term.value.label(f"v{i}"))
-        order += [*([term.rank] if term.is_optional else []), *term.sorted_by()]
-    if after:
-        query = query.where(behind(terms, from_place(terms, after)))
-    rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
-    return list(rows[:limit]), to_place(terms, rows[limit - 1]) if len(rows) > limit else ""
 
 
 def _run_terms(orders: Sequence[Order]) -> list[Term]:
@@ -160,6 +107,7 @@ def _run_term(order: Order, number: int) -> Term:
             table=text,
             on=sa.and_(text.c.run == runs.c.number, text.c.key == key),
             head=text.c.head,
+            head_length=HEAD_LENGTH,
             is_optional=True,
         )
     if order.key in ("start_time", "end_time"):

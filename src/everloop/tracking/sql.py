@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.refs import check_name, check_path, check_run_id
-from everloop.storage.database import Database
+from everloop.storage.database import Database, check_text
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
 from everloop.tracking.inputs import put_inputs
 from everloop.tracking.loggedmodel import ModelMetric
@@ -19,7 +19,7 @@ from everloop.tracking.loggedmodels import SqlLoggedModels
 from everloop.tracking.metrics import Points, read_history, read_sample
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
-from everloop.tracking.texts import check_key, check_text, rows_of
+from everloop.tracking.texts import check_key, rows_of
 
 
 class SqlTracking(SqlLoggedModels):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from everloop.errors import InvalidError
+from everloop.storage.database import check_text
 from everloop.tracking.tables import HEAD_LENGTH
 
 KEY_LENGTH = 500
@@ -35,17 +36,6 @@ def check_key(key: str, longest: int = KEY_LENGTH) -> str:
     if len(key) > longest:
         raise InvalidError(f"the key {key[:40]!r}… has {len(key)} characters, more than {longest}")
     return check_text(key, "the key", key)
-
-
-def check_text(text: str, what: str, key: str) -> str:
-    """Return `text` when both databases can keep it.
-
-    Raises:
-        InvalidError: it holds a NUL, which PostgreSQL does not take.
-    """
-    if "\0" in text:
-        raise InvalidError(f"{what} {key[:100]!r} holds a NUL character, which cannot be kept")
-    return text
 
 
 # Rows are written in one order everywhere: two writers that want the same rows then wait for each other in turn, where

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidError
-from everloop.pipelines.experiments import columns, rowfilter
+from everloop.pipelines.experiments import columns
 from everloop.pipelines.experiments.columns import Key, values_of
 from everloop.pipelines.experiments.rows import Row, row_of, short
 from everloop.pipelines.experiments.states import Range, Shown
@@ -89,7 +89,10 @@ def build(shown: Sequence[Shown], choice: Choice) -> Grid:
     """
     # A column can be named also when only rows that are left out have it.
     sorting = columns.named(choice.sort_by, columns.keys(shown), "to sort by") if choice.sort_by else None
-    shown = rowfilter.filtered(shown, choice.where)
+    if choice.where:
+        from everloop.pipelines.experiments import rowfilter  # a table without a filter starts without its grammar
+
+        shown = rowfilter.filtered(shown, choice.where)
     keys = columns.keys(shown)
     counts = Counter(name for _, file, key in keys for name in (key, f"{file}:{key}"))
     rows = tuple(_rows(shown, sorting, is_descending=choice.is_descending))

@@ -17,7 +17,7 @@ from everloop.errors import InvalidError
 from everloop.pipelines.experiments.columns import Key, keys, named, values_of
 from everloop.pipelines.experiments.rows import Row, row_of, short
 from everloop.pipelines.experiments.states import Range, Shown
-from everloop.tracking.filtertext import NUMBER, TEXT, Comparator, Reader, conditions
+from everloop.storage.filtertext import NUMBER, TEXT, Comparator, Reader, conditions
 
 # The columns that tell what a row is, as CSV heads them, and the field that has them.
 _FIXED = {"experiment": "name", "rev": "rev", "created": "created", "state": "state", "executor": "executor"}

@@ -1,7 +1,7 @@
 """The text of a filter, read from left to right: `KEY COMPARATOR VALUE AND …`, for whatever the keys mean.
 
 A filter is a list of conditions joined by AND; there is no OR and, but for the lists of IN, no parenthesis. Which keys
-there are and what may be asked of each is left to `filters.py` (runs on a hub) and to whoever else filters rows.
+there are and what may be asked of each is left to `filters.py` (things on a hub) and to whoever else filters rows.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ found by an index and costs what the first one costs, where counting off the row
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from everloop.errors import InvalidError
-from everloop.tracking.paging import from_token, to_token
-from everloop.tracking.run import as_number
-from everloop.tracking.texts import head_of
+from everloop.storage.paging import from_token, to_token
 
 PRESENT, NAN, MISSING = 0, 1, 2
 
@@ -33,6 +32,7 @@ class Term:
         kind: What it is in Python: int, float or str.
         table: Where the value is when it is not in the row itself; `on` says which of its rows.
         head: The beginning of the value, by which the index goes, when it is text of any length.
+        head_length: How many characters that beginning has.
         is_nan: Whether the value, which is 0 then, stands for NaN.
         is_optional: Whether it may be missing.
     """
@@ -43,6 +43,7 @@ class Term:
     table: sa.FromClause | None = None
     on: sa.ColumnElement[bool] | None = None
     head: sa.ColumnElement[str] | None = None
+    head_length: int = 0
     is_nan: sa.ColumnElement[bool] | None = None
     is_optional: bool = False
 
@@ -87,7 +88,7 @@ class Term:
 
     def from_value(self, value: Any, rest: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         """As `behind`, among rows that have a value, and so that an index leads to the first of them."""
-        column, start = (self.value, value) if self.head is None else (self.head, head_of(value))
+        column, start = (self.value, value) if self.head is None else (self.head, value[: self.head_length])
         reached = column <= start if self.is_descending else column >= start
         return sa.and_(reached, self._behind_value(value, rest))
 
@@ -136,7 +137,8 @@ def behind(terms: Sequence[Term], place: Place) -> sa.ColumnElement[bool]:
 
 
 def _as_sent(value: Any, kind: type) -> Any:
-    return as_number(value) if kind is float else value
+    # JSON has no word for an infinity.
+    return str(value) if kind is float and math.isinf(value) else value
 
 
 def _as_kept(value: Any, kind: type) -> Any:
