@@ -62,6 +62,77 @@ def test_a_metric_of_a_model_is_kept_with_its_dataset(peer: MlflowPeer) -> None:
     assert metrics == {"auc": 0.5, "n": 1.0}
 
 
+def test_a_run_is_linked_to_the_models_that_it_read_and_made(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        from mlflow.entities import LoggedModelInput, LoggedModelOutput
+
+        run_id = client.create_run("0").info.run_id
+        read, made = (client.create_logged_model("0", name).model_id for name in "ab")
+        client.log_inputs(run_id, models=[LoggedModelInput(read)])
+        client.log_outputs(run_id, [LoggedModelOutput(made, 3)])
+        run = client.get_run(run_id)
+        inputs = [each.model_id == read for each in run.inputs.model_inputs]
+        return [inputs, [[each.model_id == made, each.step] for each in run.outputs.model_outputs]]
+
+    assert peer(work) == [[True], [[True, 3]]]
+
+
+def test_a_model_of_scikit_learn_is_logged_and_loaded(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        import numpy as np
+        from sklearn.linear_model import LogisticRegression
+
+        x = np.random.default_rng(1).normal(size=(200, 3))
+        model = LogisticRegression().fit(x, x[:, 0] > 0)
+        with mlflow.start_run() as run:
+            made = mlflow.sklearn.log_model(
+                model,
+                name="tree",
+                input_example=x[:2],
+                serialization_format="cloudpickle",
+                pip_requirements=["scikit-learn"],
+            )
+        loaded = mlflow.pyfunc.load_model(made.model_uri)
+        found = client.get_logged_model(made.model_id)
+        outputs = [each.model_id for each in client.get_run(run.info.run_id).outputs.model_outputs]
+        return [
+            bool((loaded.predict(x) == model.predict(x)).all()),
+            made.model_uri == f"models:/{made.model_id}",
+            str(found.status),
+            found.source_run_id == run.info.run_id,
+            outputs == [made.model_id],
+            loaded.metadata.signature is not None,
+        ]
+
+    assert peer(work) == [True, True, "READY", True, True, True]
+
+
+def test_autologging_of_scikit_learn_keeps_runs_and_models(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        import numpy as np
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+
+        mlflow.sklearn.autolog(serialization_format="cloudpickle")
+        x = np.random.default_rng(1).normal(size=(200, 3))
+        with mlflow.start_run() as run:
+            GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(x, x[:, 0] > 0)
+        mlflow.sklearn.autolog(disable=True)
+        found = client.get_run(run.info.run_id)
+        children = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+        (output, *_) = found.outputs.model_outputs
+        return [
+            found.info.status,
+            len(children),
+            found.data.params["estimator"],
+            "training_score" in found.data.metrics,
+            [each.dataset.name for each in found.inputs.dataset_inputs],
+            str(client.get_logged_model(output.model_id).status),
+        ]
+
+    assert peer(work) == ["FINISHED", 2, "LogisticRegression()", True, ["dataset"], "READY"]
+
+
 def test_the_files_of_a_model_go_up_and_come_down(peer: MlflowPeer, tmp_path: Path) -> None:
     (tmp_path / "up/data").mkdir(parents=True)
     (tmp_path / "up/MLmodel").write_text("flavors: {}\n")

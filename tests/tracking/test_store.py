@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from everloop import refs
 from everloop.errors import ConflictError, EverloopError, InvalidError, NotFoundError
-from everloop.tracking import Artifact, Edge, Experiment, Input, Metric, Run, TrackingStore, View
+from everloop.tracking import Artifact, Edge, Experiment, Input, Metric, ModelOutput, Run, TrackingStore, View
 from everloop.tracking.run import Number
 from tests.stores import Stores
 
@@ -96,6 +97,8 @@ def test_a_new_run_is_running_and_named_after_its_id(store: TrackingStore) -> No
         metrics={},
         tags={"commit": "abc"},
         inputs=[],
+        model_inputs=[],
+        model_outputs=[],
     )
     assert store.get_run(run_id) == run
 
@@ -383,6 +386,23 @@ def test_what_a_run_read_is_kept_once(store: TrackingStore, run_id: str) -> None
     store.log_inputs(other, [dataset("weather", "77")])  # in this experiment it is the one that is known
     (found,) = store.get_run(other).inputs
     assert (found.source, found.tags) == (full.source, {})
+
+
+def test_the_models_that_a_run_read_and_made_are_kept_once(store: TrackingStore, run_id: str) -> None:
+    first, second = f"m-{1:032x}", f"m-{2:032x}"
+    for _ in range(2):
+        store.log_inputs(run_id, [dataset()], [second, first, second])
+        store.log_outputs(run_id, [ModelOutput(model_id=first, step=7), ModelOutput(model_id=first)])
+    run = store.get_run(run_id)
+    assert (run.model_inputs, run.inputs) == ([first, second], [dataset()])
+    assert run.model_outputs == [ModelOutput(model_id=first), ModelOutput(model_id=first, step=7)]
+    assert store.search_runs().runs == [run]
+    for wrong in (ModelOutput(model_id="tree"), ModelOutput(model_id=first, step=1 << 63)):
+        assert refusal(partial(store.log_outputs, run_id, [wrong])) is InvalidError
+    assert refusal(lambda: store.log_inputs(run_id, [], ["tree"])) is InvalidError
+    store.delete_run(run_id)
+    assert refusal(lambda: store.log_outputs(run_id, [])) is InvalidError
+    assert store.get_run(run_id).model_outputs == run.model_outputs
 
 
 # --- entries of a source, each once

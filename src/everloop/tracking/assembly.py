@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from everloop.storage.database import Database
 from everloop.tracking.metrics import number_of
-from everloop.tracking.run import Input, Run
-from everloop.tracking.tables import experiments, input_datasets, inputs, params, runs, series, tags
+from everloop.tracking.run import Input, ModelOutput, Run
+from everloop.tracking.tables import experiments, input_datasets, inputs, params, run_models, runs, series, tags
 
 RUN_COLUMNS = (*runs.c, experiments.c.name.label("experiment"))
 """What `assemble` wants of each run."""
@@ -23,7 +23,7 @@ JOINED = runs.join(experiments, experiments.c.experiment_id == runs.c.experiment
 class _Values:
     """The query for what runs have in a table, the run first; made once, because that takes longer than running it."""
 
-    def __init__(self, query: sa.Select[Any], run: sa.Column[int], *then_by: sa.Column[str]) -> None:
+    def __init__(self, query: sa.Select[Any], run: sa.Column[int], *then_by: sa.Column[Any]) -> None:
         self.run = run
         self.of_all = query.order_by(run, *then_by)
         self.of_one = self.of_all.where(run == sa.bindparam("of_run"))
@@ -40,6 +40,12 @@ _INPUTS = _Values(
     inputs.c.run,
     input_datasets.c.name,
     input_datasets.c.digest,
+)
+_MODELS = _Values(
+    sa.select(run_models.c.run, run_models.c.is_output, run_models.c.model_id, run_models.c.step),
+    run_models.c.run,
+    run_models.c.model_id,
+    run_models.c.step,
 )
 
 
@@ -63,6 +69,13 @@ def assemble(database: Database, connection: Connection, rows: Sequence[sa.Row[A
     found_inputs: dict[int, list[Input]] = defaultdict(list)
     for run, read_tags, *fields in rows_of(_INPUTS):
         found_inputs[run].append(Input(**dict(zip(_INPUT_FIELDS, fields, strict=True)), tags=read_tags))
+    read: dict[int, list[str]] = defaultdict(list)
+    made: dict[int, list[ModelOutput]] = defaultdict(list)
+    for run, is_output, model_id, step in rows_of(_MODELS):
+        if is_output:
+            made[run].append(ModelOutput(model_id=model_id, step=step))
+        else:
+            read[run].append(model_id)
     found_params = by_run(_PARAMS, str)
     found_tags = by_run(_TAGS, str)
     found_metrics = by_run(_METRICS, number_of)
@@ -80,6 +93,8 @@ def assemble(database: Database, connection: Connection, rows: Sequence[sa.Row[A
             metrics=found_metrics[row.number],
             tags=found_tags[row.number],
             inputs=found_inputs[row.number],
+            model_inputs=read[row.number],
+            model_outputs=made[row.number],
         )
         for row in rows
     ]

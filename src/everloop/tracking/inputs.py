@@ -1,13 +1,16 @@
-"""The datasets that runs read, in the database: each kept once per experiment, however many runs read it."""
+"""The datasets that runs read, each kept once per experiment, and the logged models that they read and made."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from everloop.refs import check_model_id
 from everloop.storage.database import Database, check_text
-from everloop.tracking.run import Input
-from everloop.tracking.tables import input_datasets, inputs, runs
+from everloop.tracking.run import Input, check_step
+from everloop.tracking.tables import input_datasets, inputs, run_models, runs
 from everloop.tracking.texts import check_key
 
 _CONTEXT = "mlflow.data.context"
@@ -32,6 +35,16 @@ def put_inputs(database: Database, connection: Connection, run: int, given: list
         for at, each in named.items()
     ]
     connection.execute(database.insert(inputs).on_conflict_do_nothing(), uses)
+
+
+def put_models(database: Database, connection: Connection, run: int, given: Iterable[tuple[bool, str, int]]) -> None:
+    """Store which logged models a run made (True) or read, and at which step."""
+    rows = [
+        {"run": run, "is_output": is_output, "model_id": check_model_id(model_id), "step": check_step(step, model_id)}
+        for is_output, model_id, step in sorted(set(given))
+    ]
+    if rows:
+        connection.execute(database.insert(run_models).on_conflict_do_nothing(), rows)
 
 
 def _checked(each: Input) -> Input:

@@ -24,6 +24,17 @@ def as_number(value: float) -> Number:
     return value
 
 
+def check_step(step: int, key: str) -> int:
+    """Return a step of a metric or a model.
+
+    Raises:
+        InvalidError: 64 bits do not hold it.
+    """
+    if not -(1 << 63) <= step < 1 << 63:
+        raise InvalidError(f"{key!r} has step {step}, which 64 bits do not hold")
+    return step
+
+
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """A named group of runs.
 
@@ -57,8 +68,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     logged_at: datetime
 
     def __post_init__(self) -> None:
-        if not -(1 << 63) <= self.step < 1 << 63:
-            raise InvalidError(f"metric {self.key!r} has step {self.step}, which 64 bits do not hold")
+        check_step(self.step, self.key)
         if self.logged_at.tzinfo is None:
             raise InvalidError(f"metric {self.key!r} was logged at {self.logged_at}, a time without a time zone")
         # JSON has no word for them, so a float of theirs becomes its text here, once for every store.
@@ -85,10 +95,23 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+class ModelOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """A logged model that a run made: MLflow's `LoggedModelOutput`.
+
+    Attributes:
+        model_id: "m-" and 32 hex digits.
+        step: The training step that it was made at, a 64-bit integer.
+    """
+
+    model_id: str
+    step: int = 0
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution. `metrics` holds the latest value of each key: that of the largest (step, logged_at, value).
 
-    At the same step and time NaN counts as the largest value. `experiment` is the experiment's name.
+    At the same step and time NaN counts as the largest value. `experiment` is the experiment's name. `model_inputs` are
+    the ids of the logged models that it read, and `model_outputs` those that it made, both in the order of ids.
     """
 
     run_id: str
@@ -103,6 +126,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, Number]
     tags: dict[str, str]
     inputs: list[Input]
+    model_inputs: list[str]
+    model_outputs: list[ModelOutput]
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):

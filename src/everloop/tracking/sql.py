@@ -13,11 +13,11 @@ from everloop.errors import ConflictError, InvalidError, NotFoundError
 from everloop.refs import check_name, check_path, check_run_id
 from everloop.storage.database import Database, check_text
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
-from everloop.tracking.inputs import put_inputs
+from everloop.tracking.inputs import put_inputs, put_models
 from everloop.tracking.loggedmodel import ModelMetric
 from everloop.tracking.loggedmodels import SqlLoggedModels
 from everloop.tracking.metrics import Points, read_history, read_sample
-from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, Run, Status
+from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, ModelOutput, Run, Status
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
 from everloop.tracking.texts import check_key, rows_of
 
@@ -112,11 +112,17 @@ class SqlTracking(SqlLoggedModels):
             if not connection.execute(sa.delete(tags).where(tag)).rowcount:
                 raise NotFoundError(f"run {run_id} has no tag {key!r}")
 
-    def log_inputs(self, run_id: str, inputs: list[Input]) -> None:
+    def log_inputs(self, run_id: str, inputs: list[Input], models: list[str] | None = None) -> None:
         with self.database.write() as connection:
             number = self._open(connection, run_id)
             if inputs:
                 put_inputs(self.database, connection, number, inputs)
+            put_models(self.database, connection, number, ((False, model, 0) for model in models or ()))
+
+    def log_outputs(self, run_id: str, models: list[ModelOutput]) -> None:
+        with self.database.write() as connection:
+            made = ((True, each.model_id, each.step) for each in models)
+            put_models(self.database, connection, self._open(connection, run_id), made)
 
     def append(
         self,

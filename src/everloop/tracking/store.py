@@ -24,6 +24,7 @@ from everloop.tracking.run import (
     History,
     Input,
     Metric,
+    ModelOutput,
     Run,
     RunPage,
     Status,
@@ -276,12 +277,22 @@ class TrackingStore(LoggedModelStore, Protocol):
         ...
 
     @operation("write")
-    def log_inputs(self, run_id: str, inputs: list[Input]) -> None:
-        """Note which datasets a run read; one that is noted already stays as it is.
+    def log_inputs(self, run_id: str, inputs: list[Input], models: list[str] | None = None) -> None:
+        """Note which datasets and which logged models, by their ids, a run read; what is noted already stays as it is.
 
         Raises:
             NotFoundError: there is no such run.
-            InvalidError: the run is deleted.
+            InvalidError: the run is deleted, or an id is malformed.
+        """
+        ...
+
+    @operation("write")
+    def log_outputs(self, run_id: str, models: list[ModelOutput]) -> None:
+        """Note which logged models a run made; one that is noted already at that step stays as it is.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InvalidError: the run is deleted, or an id or a step is malformed.
         """
         ...
 

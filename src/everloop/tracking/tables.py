@@ -199,6 +199,15 @@ logged_model_metrics = sa.Table(
     sa.Index("logged_model_metrics_by_value", "key", "is_nan", "value", "model"),
     sqlite_with_rowid=False,
 )
+run_models = sa.Table(
+    "run_models",  # the logged models that a run read or made; models of elsewhere, too, so it names them
+    metadata,
+    _run_column(),
+    sa.Column("is_output", sa.Boolean, primary_key=True),
+    sa.Column("model_id", _Text, primary_key=True),
+    sa.Column("step", sa.BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
 logged_model_artifacts = sa.Table(
     "logged_model_artifacts",
     metadata,

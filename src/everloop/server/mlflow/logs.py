@@ -1,4 +1,4 @@
-"""MLflow's calls that add to a run: metrics, params, tags and inputs."""
+"""MLflow's calls that add to a run: metrics, params, tags, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ from everloop.server.mlflow.limits import (
     cut,
 )
 from everloop.server.mlflow.runs import OfRun
-from everloop.server.mlflow.wire import RUN_NAME, DatasetInput, Message, Nothing, Pair, Text, from_ms
+from everloop.server.mlflow.wire import (
+    RUN_NAME,
+    DatasetInput,
+    Message,
+    ModelInput,
+    ModelOutput,
+    Nothing,
+    Pair,
+    Text,
+    from_ms,
+)
 from everloop.tracking import TrackingStore
 
 
@@ -62,7 +72,11 @@ class LogBatch(OfRun, frozen=True, kw_only=True):
 
 class LogInputs(OfRun, frozen=True, kw_only=True):
     datasets: tuple[DatasetInput, ...] = ()
-    models: tuple[dict[str, object], ...] = ()
+    models: tuple[ModelInput, ...] = ()
+
+
+class LogOutputs(OfRun, frozen=True, kw_only=True):
+    models: tuple[ModelOutput, ...] = ()
 
 
 def log_metric(tracking: TrackingStore, asked: LogMetric) -> Nothing:
@@ -99,10 +113,16 @@ def log_batch(tracking: TrackingStore, asked: LogBatch) -> Nothing:
 
 
 def log_inputs(tracking: TrackingStore, asked: LogInputs) -> Nothing:
-    if asked.models:
-        raise InvalidError("Logged models are not kept yet, so run inputs can name datasets only")
     check_count(asked.datasets, 1000, "datasets")
-    tracking.log_inputs(asked.run, list(map(_to_input, asked.datasets)))
+    check_count(asked.models, 1000, "models")
+    tracking.log_inputs(asked.run, list(map(_to_input, asked.datasets)), [each.model_id for each in asked.models])
+    return Nothing()
+
+
+def log_outputs(tracking: TrackingStore, asked: LogOutputs) -> Nothing:
+    check_count(asked.models, 1000, "models")
+    made = [ours.ModelOutput(model_id=each.model_id, step=each.step) for each in asked.models]
+    tracking.log_outputs(asked.run, made)
     return Nothing()
 
 

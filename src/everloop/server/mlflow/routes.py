@@ -70,6 +70,7 @@ CALLS: tuple[Call[Any], ...] = (
     Call("POST", "runs/set-tag", logs.LogPair, logs.set_tag),
     Call("POST", "runs/delete-tag", logs.LogPair, logs.delete_tag),
     Call("POST", "runs/log-batch", logs.LogBatch, logs.log_batch, limit_bytes=BATCH_BYTES),
+    Call("POST", "runs/outputs", logs.LogOutputs, logs.log_outputs),
     Call("POST", "runs/log-inputs", logs.LogInputs, logs.log_inputs, limit_bytes=INPUTS_LIMIT_BYTES),
     Call("GET", "metrics/get-history", metrics.GetHistory, metrics.get_history),
     Call("GET", "metrics/get-history-bulk", metrics.GetHistoryBulk, metrics.get_history_bulk),

@@ -105,14 +105,33 @@ class DatasetInput(Message, frozen=True, kw_only=True):
     tags: list[InputTag] = []
 
 
+class ModelInput(Message, frozen=True, kw_only=True):
+    """A logged model that a run read."""
+
+    model_id: Text
+
+
+class ModelOutput(Message, frozen=True, kw_only=True):
+    """A logged model that a run made."""
+
+    model_id: Text
+    step: int = 0
+
+
 class RunInputs(Message, frozen=True, kw_only=True):
     dataset_inputs: list[DatasetInput] = []
+    model_inputs: list[ModelInput] = []
+
+
+class RunOutputs(Message, frozen=True, kw_only=True):
+    model_outputs: list[ModelOutput] = []
 
 
 class Run(Message, frozen=True, kw_only=True):
     info: RunInfo
     data: RunData
     inputs: RunInputs
+    outputs: RunOutputs
 
 
 class FileInfo(Message, frozen=True, kw_only=True):
@@ -191,7 +210,12 @@ def to_run(run: tracking.Run) -> Run:
         # MLflow keeps a run's name twice; here the tag is the name.
         tags=to_pairs({**run.tags, RUN_NAME: run.name}),
     )
-    return Run(info=to_run_info(run), data=data, inputs=RunInputs(dataset_inputs=list(map(_to_input, run.inputs))))
+    inputs = RunInputs(
+        dataset_inputs=list(map(_to_input, run.inputs)),
+        model_inputs=[ModelInput(model_id=model_id) for model_id in run.model_inputs],
+    )
+    made = [ModelOutput(model_id=each.model_id, step=each.step) for each in run.model_outputs]
+    return Run(info=to_run_info(run), data=data, inputs=inputs, outputs=RunOutputs(model_outputs=made))
 
 
 def to_metric(point: tracking.Metric, run_id: str = "") -> Metric:

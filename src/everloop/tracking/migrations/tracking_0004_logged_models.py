@@ -1,4 +1,4 @@
-"""Logged models: their params, tags, files, and the latest of their metrics."""
+"""Logged models: their params, tags, files, the latest of their metrics, and the runs that read or made them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -60,6 +60,14 @@ def upgrade() -> None:
         sa.Column("path", TEXT, primary_key=True),
         sa.Column("digest", TEXT, nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "run_models",
+        sa.Column("run", IDENTITY, sa.ForeignKey("runs.number"), primary_key=True),
+        sa.Column("is_output", sa.Boolean(), primary_key=True),
+        sa.Column("model_id", TEXT, primary_key=True),
+        sa.Column("step", sa.BigInteger(), primary_key=True),
         sqlite_with_rowid=False,
     )
 
