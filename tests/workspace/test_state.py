@@ -116,6 +116,16 @@ def test_damaged_memory_of_a_directory_is_hashed_again(tmp_path: Path, state: St
     assert list(state.known("d", listing_of(FILES))) == [None, None, None]
 
 
+def test_command_that_ends_before_it_saves_leaves_what_is_right(tmp_path: Path, state: State) -> None:
+    now = listing_of(FILES | {"x": (8, OLD_NS, 12)})
+    state.put_directory("d", now, [C, B, C], "e" * 32 + ".dir", hashed_at_ns=NOW_NS)
+    after = State(tmp_path / "state")
+    assert after.directory("d", listing_of(FILES).digest()) == WHOLE
+    assert after.directory("d", now.digest()) is None
+    assert list(after.known("d", listing_of(FILES))) == [None, B, C]
+    assert list(after.known("d", now)) == [C, B, C]
+
+
 def test_empty_directory_is_known(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     state.put_directory("d", Listing(), [], WHOLE, hashed_at_ns=NOW_NS)

@@ -98,15 +98,14 @@ def restore(workspace: Workspace, outs: Iterable[Out], *, force: bool) -> Checko
 
 
 def _plan(workspace: Workspace, out: Out, content: Content, obstacles: list[str]) -> _Plan | None:
-    contents = workspace.contents.like(content.md5)
-    held = contents.measure(out.path)
-    if held is not None and held.md5 == content.md5:
+    held = workspace.contents.like(content.md5).look(out.path)
+    if held is not None and held.content.md5 == content.md5:
         return _plan_traits(workspace, out, content)
     if content.is_directory and not workspace.cache.has(content.md5):
         return _Plan(out=out, content=content, write={"": content.md5}, remove=[])
     wanted = workspace.cache.read_directory(content.md5) if content.is_directory else {"": content.md5}
-    present = contents.files(out.path) if held is not None else {}
-    seen = workspace.contents.seen(out.path) if held is not None and held.is_directory else Seen()
+    present = held.files() if held is not None else {}
+    seen = workspace.contents.seen(out.path) if held is not None and held.content.is_directory else Seen()
     arranged = arrangement.arrange(out.traits, seen, wanted, present) if content.is_directory else Arrangement()
     # All of them where nothing is there: a million files do not fit in memory many times.
     is_all = not present and not arranged.stale and not arranged.recorded

@@ -206,9 +206,8 @@ class Contents:
         return Content(md5=md5, size_bytes=sum(listing.sizes), n_files=len(listing.names))
 
     def _files(self, path: str, listing: Listing, started_ns: int) -> dict[str, str]:
-        known = list(self._state.known(path, listing))
-        md5s = [md5 for md5 in known if md5 is not None]
-        if len(md5s) < len(known):
+        md5s = [md5 for md5 in self._state.known(path, listing) if md5 is not None]
+        if len(md5s) < len(listing.names):
             md5s, _ = self._directory(path, listing, started_ns, None)
         return dict(zip(listing.names, md5s, strict=True))
 

@@ -131,16 +131,19 @@ _DECODER = msgspec.msgpack.Decoder(_Memory)
 _FILES_DECODER = msgspec.msgpack.Decoder(_Files)
 
 
-class _Hashed(Listing):
-    """A listing with the hashes of its files: all in hex, one after the other."""
+class _Hashed:
+    """A listing with the hashes of its files: all in hex, one after the other. The names stay joined until they are
+    needed: a million strings take more memory than all the rest."""
 
     def __init__(self, files: _Files) -> None:
-        super().__init__()
-        self.names = _split(files.names)
-        self.inodes.frombytes(files.inodes)
-        self.times_ns.frombytes(files.times_ns)
-        self.sizes.frombytes(files.sizes)
+        self.joined = files.names
+        self.inodes = memoryview(files.inodes).cast("Q")
+        self.times_ns = memoryview(files.times_ns).cast("q")
+        self.sizes = memoryview(files.sizes).cast("q")
         self.md5s = files.md5s.hex()
+
+    def identity(self, place: int) -> Identity:
+        return self.inodes[place], self.times_ns[place], self.sizes[place]
 
     def md5(self, place: int) -> str:
         return self.md5s[place * _MD5_HEX : (place + 1) * _MD5_HEX]
@@ -157,7 +160,6 @@ class State:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._memory = _load(path)
-        self._unsaved: dict[str, bytes] = {}
         self._changed = False
 
     def get(self, path: str, stat: os.stat_result) -> str | None:
@@ -192,11 +194,12 @@ class State:
             yield from itertools.repeat(None, len(listing.names))
             return
         hexes, inodes, times_ns, sizes = before.md5s, before.inodes, before.times_ns, before.sizes
-        places: Sequence[int] = range(len(before.names))
-        if before.names != listing.names:
-            place_of = {name: place for place, name in enumerate(before.names)}
+        places: Sequence[int] = range(len(listing.names))
+        if before.joined != _joined(listing.names):
+            place_of = {name: place for place, name in enumerate(_split(before.joined))}
             places = array("q", (place_of.get(name, -1) for name in listing.names))
             del place_of
+        del before
         for place, inode, time_ns, size in zip(places, listing.inodes, listing.times_ns, listing.sizes, strict=True):
             if place >= 0 and inodes[place] == inode and times_ns[place] == time_ns and sizes[place] == size:
                 yield hexes[place * _MD5_HEX : (place + 1) * _MD5_HEX]
@@ -227,7 +230,9 @@ class State:
             sizes=listing.sizes.tobytes(),
             md5s=bytes.fromhex("".join(md5s)),
         )
-        self._unsaved[path] = msgspec.msgpack.encode(files)
+        # At once: it need not be held for what the command does next, and is right without the digest beside it.
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        durable.write_atomically(self._files_path(path), msgspec.msgpack.encode(files), flush=False)
         self._memory.directories[path] = Directory(digest, md5)
         self._changed = True
 
@@ -248,7 +253,7 @@ class State:
         before = self._files(path)
         if before is not None:
             replaced = {*written.names, *gone}
-            for place, name in enumerate(before.names):
+            for place, name in enumerate(_split(before.joined)):
                 if name not in replaced:
                     merged.append(name, before.identity(place))
                     all_md5s.append(before.md5(place))
@@ -278,9 +283,6 @@ class State:
         if not self._changed:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        for path, encoded in self._unsaved.items():
-            durable.write_atomically(self._files_path(path), encoded, flush=False)
-        self._unsaved.clear()
         durable.write_atomically(self._path, msgspec.msgpack.encode(self._memory), flush=False)
         self._changed = False
 
@@ -288,8 +290,7 @@ class State:
         if path not in self._memory.directories:
             return None
         try:
-            encoded = self._unsaved.get(path) or self._files_path(path).read_bytes()
-            return _Hashed(_FILES_DECODER.decode(encoded))
+            return _Hashed(_FILES_DECODER.decode(self._files_path(path).read_bytes()))
         except (FileNotFoundError, msgspec.MsgspecError):
             # Deleted, or damaged: it only costs to hash again.
             return None
