@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from everloop.errors import InvalidError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NOT_IN_MODELS = re.compile(r"[/:@\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+MODEL_NAME_BYTES = 255
 _RUN = re.compile(r"[0-9a-f]{32}")
 _LOGGED_MODEL = re.compile(r"m-[0-9a-f]{32}")
 
@@ -26,6 +28,22 @@ def check_name(name: str, what: str) -> str:
         raise InvalidError(
             f"{what} {name!r} is not a name",
             hint="Use 1 to 128 letters, digits, '.', '-' or '_', beginning with a letter or a digit.",
+        )
+    return name
+
+
+def check_model_name(name: str) -> str:
+    """Return `name` when it may name a registered model: MLflow's names, as far as they fit in an address and a path.
+
+    Raises:
+        InvalidError: it is empty, blank, longer than 255 bytes, `.` or `..`, or holds `/`, `:`, `@`, a backslash or a
+            control character.
+    """
+    fits = not _NOT_IN_MODELS.search(name) and len(name.encode(errors="replace")) <= MODEL_NAME_BYTES
+    if not name.strip() or name in {".", ".."} or not fits:
+        raise InvalidError(
+            f"{name[:100]!r} cannot name a registered model",
+            hint="Use 1 to 255 bytes without '/', ':', '@', backslashes and control characters.",
         )
     return name
 

@@ -47,7 +47,15 @@ def test_a_version_keeps_what_it_was_registered_with(store: RegistryStore) -> No
         files=FILES,
         evidence=EVIDENCE,
         created_at=made.created_at,
+        updated_at=made.created_at,
+        actor="ada",
+        source="",
+        model_id="",
+        description="",
+        tags={},
+        stage="None",
         aliases=[],
+        is_deleted=False,
     )
     assert store.get_version("delay", 1) == made
     assert store.list_versions("delay") == [made]
@@ -125,7 +133,13 @@ def test_an_alias_points_at_one_version(store: RegistryStore) -> None:
     store.set_alias("delay", "baseline", 1, "ada", "reference")
     moved = store.set_alias("delay", "champion", 3, "ada", "better")
     assert moved == RegisteredModel(
-        name="delay", created_at=moved.created_at, latest_version=3, aliases={"baseline": 1, "champion": 3}
+        name="delay",
+        created_at=moved.created_at,
+        updated_at=moved.updated_at,
+        description="",
+        tags={},
+        latest_version=3,
+        aliases={"baseline": 1, "champion": 3},
     )
     assert store.list_models() == [moved]
     assert store.resolve("delay", "champion").version == 3

@@ -17,7 +17,7 @@ from everloop.loop.store import LoopStore
 from everloop.monitoring.store import MonitoringStore
 from everloop.registry import RegistryStore
 from everloop.server.errors import handle_known, handle_unknown, json_response
-from everloop.server.mlflow import mlflow_routes
+from everloop.server.mlflow import Rooms, mlflow_routes
 from everloop.server.operations import openapi, publish
 from everloop.server.platform import Platform
 from everloop.server.uploads import receive
@@ -67,7 +67,7 @@ def hub_app(platform: Platform) -> Starlette:
             Route("/api/objects/{digest}", put_object, methods=["PUT"]),
             Route("/api/objects/{digest}", get_object, methods=["GET"]),
             *routes,
-            *mlflow_routes(rooms.tracking, platform.objects),
+            *mlflow_routes(Rooms(rooms.tracking, rooms.registry), platform.objects),
         ],
         exception_handlers={EverloopError: handle_known, Exception: handle_unknown},
     )

@@ -77,14 +77,15 @@ class Platform:
     def rooms(self) -> Rooms:
         """Every room's store."""
         ledger = SqlLedger(self.database)
+        serving = SqlServing(self.database, ledger)
         return Rooms(
             database=self.database,
             objects=self.objects,
             ledger=ledger,
             tracking=SqlTracking(self.database),
-            registry=SqlRegistry(self.database, ledger),
+            registry=SqlRegistry(self.database, ledger, serving.uses_in),
             datasets=SqlDatasets(self.database, self.objects, ledger),
-            serving=SqlServing(self.database, ledger),
+            serving=serving,
             predictions=SqlPredictionLog(self.database),
             monitoring=SqlMonitoring(self.database, ledger),
             loop=LoopTables(self.database),

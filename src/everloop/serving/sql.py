@@ -110,6 +110,11 @@ class SqlServing(SqlPredictionLog):
         row = connection.execute(_CURRENT.where(deployments.c.endpoint == endpoint)).first()
         return None if row is None else _deployment(row)
 
+    def uses_in(self, connection: Connection, model: str) -> dict[str, tuple[int, ...]]:
+        """Return the endpoints that serve a model now, each with the versions that it runs."""
+        rows = connection.execute(_CURRENT.where(deployments.c.model == model))
+        return {row.endpoint: (row.champion, *row.shadows) for row in rows}
+
     def deployment(self, endpoint: str) -> Deployment:
         with self.database.read() as connection:
             return _newest(connection, endpoint)

@@ -4,5 +4,6 @@ Only translation lives here: what a call does is `tracking`'s. One table (`route
 """
 
 from everloop.server.mlflow.routes import mlflow_routes
+from everloop.server.mlflow.sources import Rooms
 
-__all__ = ["mlflow_routes"]
+__all__ = ["Rooms", "mlflow_routes"]

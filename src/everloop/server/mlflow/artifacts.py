@@ -1,5 +1,6 @@
 """MLflow's artifact proxy: the files of runs, by `<experiment_id>/<run_id>/artifacts/<path>`, on the object store, and
-those of logged models, by `<experiment_id>/models/<model_id>/artifacts/<path>`.
+those of logged models, by `<experiment_id>/models/<model_id>/artifacts/<path>`; the packages of registered versions, by
+`registry/<digest>/<path>`, are only read.
 
 Paths come from clients: whatever leaves its folder, is absolute, or does so when decoded once more, is refused, and no
 path ever reaches the disk, since objects lie there by their digest.
@@ -18,8 +19,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from everloop.errors import InvalidError, NotFoundError
+from everloop.errors import DeniedError, InvalidError, NotFoundError
 from everloop.refs import check_path
+from everloop.registry import PackageFile, RegistryStore
 from everloop.server.errors import json_response
 from everloop.server.mlflow.runs import OfRun
 from everloop.server.mlflow.wire import FileInfo, Message, Nothing, to_artifact_uri
@@ -32,6 +34,8 @@ ARTIFACT_LIMIT_BYTES = 1 << 40
 _PLACE = re.compile(
     r"(?P<experiment_id>\d+)/(?:(?P<run_id>[0-9a-f]{32})|models/(?P<model_id>m-[0-9a-f]{32}))/artifacts(?:/(?P<path>.+))?"
 )
+PACKAGES = "registry"
+_PACKAGE = re.compile(rf"{PACKAGES}/(?P<digest>[0-9a-f]{{64}})(?:/(?P<path>.+))?")
 _TEXT = frozenset([".cfg", ".conf", ".ini", ".log", ".md", ".mlmodel", ".mlproject", ".toml", ".yaml", ".yml"])
 
 
@@ -75,8 +79,9 @@ class Place(msgspec.Struct, frozen=True):
 class ArtifactProxy:
     """The calls that carry bytes; each takes a request and gives a response."""
 
-    def __init__(self, tracking: TrackingStore, objects: ObjectStore) -> None:
+    def __init__(self, tracking: TrackingStore, registry: RegistryStore, objects: ObjectStore) -> None:
         self.tracking = tracking
+        self.registry = registry
         self.objects = objects
 
     async def upload(self, request: Request) -> Response:
@@ -89,7 +94,10 @@ class ArtifactProxy:
 
     async def download(self, request: Request) -> Response:
         """Answer a file, or the range of it that is asked for."""
-        place = await run_in_threadpool(self._find, request.path_params["path"])
+        path = request.path_params["path"]
+        if path.startswith(f"{PACKAGES}/"):
+            return await run_in_threadpool(self._file_of_package, path)
+        place = await run_in_threadpool(self._find, path)
         return await run_in_threadpool(self._file, place)
 
     async def download_of_run(self, request: Request) -> Response:
@@ -104,7 +112,16 @@ class ArtifactProxy:
         return json_response(Nothing())
 
     def _find(self, path: str) -> Place:
+        if path.startswith(f"{PACKAGES}/"):
+            raise DeniedError("The files of a registered version never change", hint="Register a new version.")
         return find_place(self.tracking, path)
+
+    def _file_of_package(self, path: str) -> Response:
+        files, inside = find_package(self.registry, path)
+        for file in files:
+            if file.path == inside:
+                return _file_response(file, self.objects)
+        raise NotFoundError(f"No file {inside!r} in this version's package")
 
     def _file(self, place: Place) -> Response:
         for artifact in place.list(self.tracking):
@@ -124,9 +141,11 @@ def list_artifacts(tracking: TrackingStore, asked: ListArtifacts) -> Files:
     return Files(root_uri=to_artifact_uri(run), files=tuple(files))
 
 
-def list_proxied(tracking: TrackingStore, asked: ListProxied) -> Files:
+def list_proxied(tracking: TrackingStore, registry: RegistryStore, asked: ListProxied) -> Files:
     """List a folder of the proxy, by names inside the folder."""
     path = safe_path(asked.path)
+    if path.startswith(f"{PACKAGES}/"):
+        return Files(files=tuple(_children(*find_package(registry, path))))
     if not path:
         experiments = tracking.search_experiments(view="all", limit=50_000).experiments
         return Files(files=tuple(_folder(each.experiment_id) for each in experiments))
@@ -135,6 +154,19 @@ def list_proxied(tracking: TrackingStore, asked: ListProxied) -> Files:
         return Files(files=tuple(_folder(run.run_id) for run in runs))
     place = find_place(tracking, path)
     return Files(files=tuple(_children(place.list(tracking), place.path)))
+
+
+def find_package(registry: RegistryStore, path: str) -> tuple[list[PackageFile], str]:
+    """Return the files of the package that a path of the proxy names, and the path inside of it.
+
+    Raises:
+        InvalidError: it leaves its folder.
+        NotFoundError: no version has such a package.
+    """
+    found = _PACKAGE.fullmatch(safe_path(path))
+    if found is None:
+        raise NotFoundError(f"No package at {path!r}", hint=f"The hub keeps {PACKAGES}/<digest>/<path>.")
+    return registry.package_files(found["digest"]), found["path"] or ""
 
 
 def find_place(tracking: TrackingStore, path: str) -> Place:
@@ -185,7 +217,7 @@ def _check(path: str, asked: str) -> str:
         raise refusal from error
 
 
-def _children(artifacts: Iterable[Artifact], folder: str) -> list[FileInfo]:
+def _children(artifacts: Iterable[Artifact | PackageFile], folder: str) -> list[FileInfo]:
     """List what lies directly in a folder, files by size and folders once, in the order of their names."""
     prefix = f"{folder}/" if folder else ""
     found: dict[str, FileInfo] = {}
@@ -200,7 +232,7 @@ def _folder(name: str) -> FileInfo:
     return FileInfo(path=name, is_dir=True)
 
 
-def _file_response(artifact: Artifact, objects: ObjectStore) -> Response:
+def _file_response(artifact: Artifact | PackageFile, objects: ObjectStore) -> Response:
     path = PurePosixPath(artifact.path)
     # As an attachment of a type that is not guessed from the bytes, so that no page of a user runs as ours.
     return FileResponse(

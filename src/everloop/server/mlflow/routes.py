@@ -12,14 +12,14 @@ from starlette.routing import Route
 
 from everloop.errors import EverloopError
 from everloop.server.errors import json_response
-from everloop.server.mlflow import artifacts, experiments, loggedmodels, logs, metrics, runs
+from everloop.server.mlflow import artifacts, experiments, loggedmodels, logs, metrics, registry, runs
 from everloop.server.mlflow.artifacts import ArtifactProxy
 from everloop.server.mlflow.asking import Asking
 from everloop.server.mlflow.errors import answer_known, answer_unknown, refuse
 from everloop.server.mlflow.limits import BATCH_BYTES
+from everloop.server.mlflow.sources import Rooms
 from everloop.server.mlflow.wire import Message, Nothing
 from everloop.storage import ObjectStore
-from everloop.tracking import TrackingStore
 
 PROTOCOL = "3.17.2"
 """The release of MLflow whose protocol this is; clients ask for it to know what they may call."""
@@ -33,7 +33,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Call(NamedTuple, Generic[Asked]):
-    """One call: how it is reached, what it asks, and the function that does it.
+    """One call: how it is reached, what it asks, and the function that does it on the store or the rooms it is about.
 
     `conflict` is the code that it answers when something is there already.
     """
@@ -41,7 +41,7 @@ class Call(NamedTuple, Generic[Asked]):
     method: str
     path: str
     kind: type[Asked]
-    function: Callable[[TrackingStore, Asked], Message]
+    function: Callable[[Any, Asked], Message]
     conflict: str = "INVALID_PARAMETER_VALUE"
     limit_bytes: int = BODY_LIMIT_BYTES
 
@@ -86,7 +86,36 @@ CALLS: tuple[Call[Any], ...] = (
     Call("POST", "logged-models/search", Message, lambda _tracking, _asked: Nothing()),
     Call("GET", "artifacts/list", artifacts.ListArtifacts, artifacts.list_artifacts),
 )
-LIST_PROXIED: Call[Any] = Call("GET", "", artifacts.ListProxied, artifacts.list_proxied)
+LIST_PROXIED: Call[Any] = Call(
+    "GET",
+    "",
+    artifacts.ListProxied,
+    lambda rooms, asked: artifacts.list_proxied(rooms.tracking, rooms.registry, asked),
+)
+REGISTRY_CALLS: tuple[Call[Any], ...] = (
+    Call("POST", "registered-models/create", registry.CreateModel, registry.create_model, _EXISTS),
+    Call("GET", "registered-models/get", registry.OfModel, registry.get_model),
+    Call("GET", "registered-models/search", registry.SearchModels, registry.search_models),
+    Call("POST", "registered-models/rename", registry.RenameModel, registry.rename_model, _EXISTS),
+    Call("PATCH", "registered-models/update", registry.UpdateModel, registry.update_model),
+    Call("DELETE", "registered-models/delete", registry.OfModel, registry.delete_model),
+    Call("POST", "registered-models/set-tag", registry.ModelTag, registry.set_model_tag),
+    Call("DELETE", "registered-models/delete-tag", registry.ModelTag, registry.delete_model_tag),
+    Call("GET", "registered-models/get-latest-versions", registry.LatestVersions, registry.get_latest_versions),
+    Call("POST", "registered-models/get-latest-versions", registry.LatestVersions, registry.get_latest_versions),
+    Call("GET", "registered-models/alias", registry.OfAlias, registry.get_alias),
+    Call("POST", "registered-models/alias", registry.SetAlias, registry.set_alias),
+    Call("DELETE", "registered-models/alias", registry.OfAlias, registry.delete_alias),
+    Call("POST", "model-versions/create", registry.CreateVersion, registry.create_version),
+    Call("GET", "model-versions/get", registry.OfVersion, registry.get_version),
+    Call("GET", "model-versions/search", registry.SearchVersions, registry.search_versions),
+    Call("GET", "model-versions/get-download-uri", registry.OfVersion, registry.get_download_uri),
+    Call("PATCH", "model-versions/update", registry.UpdateVersion, registry.update_version),
+    Call("DELETE", "model-versions/delete", registry.OfVersion, registry.delete_version),
+    Call("POST", "model-versions/set-tag", registry.VersionTag, registry.set_version_tag),
+    Call("DELETE", "model-versions/delete-tag", registry.VersionTag, registry.delete_version_tag),
+    Call("POST", "model-versions/transition-stage", registry.TransitionStage, registry.transition_stage),
+)
 
 SERVER_INFO = {
     "store_type": "SqlStore",  # clients take any other for a server without pages of results
@@ -100,15 +129,16 @@ SERVER_INFO = {
 }
 
 
-def mlflow_routes(tracking: TrackingStore, objects: ObjectStore) -> list[Route]:
+def mlflow_routes(rooms: Rooms, objects: ObjectStore) -> list[Route]:
     """Return the routes of MLflow's protocol over these stores."""
-    proxy = ArtifactProxy(tracking, objects)
+    proxy = ArtifactProxy(rooms.tracking, rooms.registry, objects)
     found = [Route("/version", _version)]
     for prefix in PREFIXES:
         home = f"{prefix}/2.0/mlflow-artifacts/artifacts"
-        found += [_route(f"{prefix}/2.0/mlflow/{call.path}", call, tracking) for call in CALLS]
+        found += [_route(f"{prefix}/2.0/mlflow/{call.path}", call, rooms.tracking) for call in CALLS]
+        found += [_route(f"{prefix}/2.0/mlflow/{call.path}", call, rooms) for call in REGISTRY_CALLS]
         found += [
-            _route(home, LIST_PROXIED, tracking),
+            _route(home, LIST_PROXIED, rooms),
             Route(f"{home}/{{path:path}}", _guarded(proxy.download), methods=["GET"]),
             Route(f"{home}/{{path:path}}", _guarded(proxy.upload), methods=["PUT"]),
             Route(f"{home}/{{path:path}}", _guarded(proxy.delete), methods=["DELETE"]),
@@ -123,13 +153,13 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _OURS = ("2.0/mlflow", "2.0/mlflow-artifacts", "3.0/mlflow")
 
 
-def _route(path: str, call: Call[Asked], tracking: TrackingStore) -> Route:
+def _route(path: str, call: Call[Asked], store: object) -> Route:
     asking = Asking(call.kind, call.limit_bytes)
 
     async def handle(request: Request) -> Response:
         asked = await asking.read(request)
         # The stores are synchronous and wait for the disk: off the event loop with them.
-        return json_response(await run_in_threadpool(call.function, tracking, asked))
+        return json_response(await run_in_threadpool(call.function, store, asked))
 
     return Route(path, _guarded(handle, call.conflict), methods=[call.method])
 
