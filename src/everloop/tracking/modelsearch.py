@@ -43,7 +43,7 @@ class SqlModelSearch(SqlLoggedModels):
         asked = parse_model_filter(filter)
         among = datasets or []
         terms = _terms(order_by or [])
-        query = sa.select(logged_models).where(logged_models.c.deleted_at.is_(None))
+        query = sa.select(logged_models).select_from(logged_models).where(logged_models.c.deleted_at.is_(None))
         if among and not any(each.kind == "metric" for each in asked):
             query = query.where(was_measured(among))
         ranged = [(each, models_that(self.database, each, among)) for each in asked if is_ranged_of_model(each)]
@@ -86,23 +86,24 @@ def _attribute(key: str, order: ModelOrder) -> Term:
 def _latest(key: str, order: ModelOrder, number: int) -> Term:
     """The term of the latest value of a metric, of which a model has one for each run and dataset."""
     metric = logged_model_metrics.c
-    newest = [metric.logged_at.desc(), metric.step.desc(), metric.is_nan.desc(), metric.value.desc()]
-    values = sa.select(
-        metric.model,
-        metric.value,
-        metric.is_nan,
-        sa.func.row_number().over(partition_by=metric.model, order_by=newest).label("place"),
-    )
-    values = values.where(metric.key == check_text(key, "the metric", key))
+    latest = logged_model_metrics.alias(f"o{number}")
+    newest = sa.select(metric.run, metric.dataset_name, metric.dataset_digest)
+    newest = newest.where(metric.model == latest.c.model, metric.key == check_text(key, "the metric", key))
     if order.dataset is not None:
-        values = values.where(on_datasets([order.dataset]))
-    latest = values.subquery(f"o{number}")
+        newest = newest.where(on_datasets([order.dataset]))
+    # Asked for each model by the primary key: SQLite would go through a table of them all for each.
+    newest = newest.order_by(metric.logged_at.desc(), metric.step.desc(), metric.is_nan.desc(), metric.value.desc())
+    identity = sa.tuple_(latest.c.run, latest.c.dataset_name, latest.c.dataset_digest)
     return Term(
         value=latest.c.value,
         kind=float,
         is_descending=order.is_descending,
         table=latest,
-        on=sa.and_(latest.c.model == logged_models.c.number, latest.c.place == 1),
+        on=sa.and_(
+            latest.c.model == logged_models.c.number,
+            latest.c.key == key,
+            identity.in_(newest.limit(1).correlate(latest)),
+        ),
         is_nan=latest.c.is_nan,
         is_optional=True,
     )
