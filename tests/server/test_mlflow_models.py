@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,3 +151,115 @@ def test_the_files_of_a_model_go_up_and_come_down(peer: MlflowPeer, tmp_path: Pa
 
     assert peer(work, str(tmp_path)) == [[["MLmodel", False], ["data", True]], ["MLmodel"]]
     assert (tmp_path / "down/data/weights").read_bytes() == b"\0\1"
+
+
+def test_logged_models_are_found_ordered_and_paged(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        home = client.create_experiment("forest")
+        run_id = client.create_run(home).info.run_id
+        made = {}
+        for i, name in enumerate(["ash", "elm", "fir"]):
+            made[name] = client.create_logged_model(
+                home, name, run_id, {"team": "air"}, {"depth": str(i)}, "tree"
+            ).model_id
+            client.log_metric(run_id, "auc", 0.5 + i / 10, model_id=made[name], dataset_name="d", dataset_digest="x")
+        client.log_metric(run_id, "auc", 0.1, model_id=made["fir"], dataset_name="e", dataset_digest="y")
+        client.create_logged_model("0", "oak")
+        client.finalize_logged_model(made["elm"], "READY")
+
+        def names(text: str = "", datasets: Any = None, *order: dict[str, Any]) -> str:
+            found = client.search_logged_models([home], text, datasets, order_by=list(order))
+            return " ".join(each.name for each in found)
+
+        def paged(*order: dict[str, Any]) -> list[Any]:
+            page = client.search_logged_models([home], max_results=2, order_by=list(order))
+            rest = client.search_logged_models([home], max_results=2, order_by=list(order), page_token=page.token)
+            return [" ".join(each.name for each in [*page, *rest]), len(page), rest.token]
+
+        auc = {"field_name": "metrics.auc", "ascending": False}
+        whole = client.search_logged_models([home])[0]
+        one = client.get_logged_model(made["fir"])
+        return {
+            "all": names(),
+            "name": names("name = 'elm'"),
+            "id": names(f"model_id = '{made['ash']}'"),
+            "run": names(f"source_run_id = '{run_id}' AND params.depth IN ('1', '2')"),
+            "status": names("status = 'READY'"),
+            "like": names("attributes.name LIKE '%f%' AND tags.team = 'air'"),
+            "time": names("creation_timestamp > 0 AND last_updated_timestamp < 5"),
+            "metric": names("metrics.auc > 0.55"),
+            "dataset": names("metrics.auc > 0.0", [{"dataset_name": "e", "dataset_digest": "y"}]),
+            "dataset alone": names("", [{"dataset_name": "d", "dataset_digest": "x"}]),
+            "dataset without digest": names("", [{"dataset_name": "e"}]),
+            "up": names("", None, {"field_name": "creation_time", "ascending": True}),
+            "best": names("", None, {**auc, "dataset_name": "d", "dataset_digest": "x"}),
+            "best on e": names("", None, {**auc, "dataset_name": "e"}),
+            "paged": paged(),
+            "paged by metric": paged({**auc, "dataset_name": "d"}),
+            "whole": whole.to_dictionary() == one.to_dictionary() and len(whole.metrics) == 2,
+            "fluent": [each.name for each in mlflow.search_logged_models([home], max_results=1, output_format="list")],
+        }
+
+    assert peer(work) == {
+        "all": "fir elm ash",
+        "name": "elm",
+        "id": "ash",
+        "run": "fir elm",
+        "status": "elm",
+        "like": "fir",
+        "time": "",
+        "metric": "fir elm",
+        "dataset": "fir",
+        "dataset alone": "fir elm ash",
+        "dataset without digest": "fir",
+        "up": "ash elm fir",
+        "best": "fir elm ash",
+        "best on e": "fir elm ash",
+        "paged": ["fir elm ash", 2, None],
+        "paged by metric": ["fir elm ash", 2, None],
+        "whole": True,
+        "fluent": ["fir"],
+    }
+
+
+def test_a_search_that_means_nothing_is_refused_in_mlflows_words(peer: MlflowPeer) -> None:
+    def work(mlflow, client):
+        def said(*args: Any, **kwargs: Any) -> list[str]:
+            return list(refused(client.search_logged_models, *args, **kwargs))
+
+        return [
+            said([]),
+            said(["0"], "metrics.auc > 'high'"),
+            said(["0"], "run_name = 'a'"),
+            said(["0"], order_by=[{"field_name": "accuracy"}]),
+            said(["0"], order_by=[{"field_name": "metrics.auc", "dataset_digest": "x"}]),
+            said(["0"], datasets=[{"dataset_name": "", "dataset_digest": "x"}]),
+            said(["0"], page_token="nonsense"),
+        ]
+
+    words = [
+        "Missing value for required parameter 'experiment_ids'",
+        "numeric value for metric 'auc'",
+        "Invalid attribute key 'run_name'",
+        "Invalid order by field name: 'accuracy'",
+        "`dataset_digest` can only be specified if `dataset_name` is also specified.",
+        "`dataset_name` in the `datasets` clause must be specified.",
+        "page token",
+    ]
+    told = peer(work)
+    assert [code for code, _ in told] == ["INVALID_PARAMETER_VALUE"] * len(words)
+    for (_, message), word in zip(told, words, strict=True):
+        assert word in message
+
+
+def test_a_runs_artifacts_hold_the_files_of_its_models(peer: MlflowPeer, tmp_path: Path) -> None:
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up/MLmodel").write_text("flavors: {}\n")
+
+    def work(mlflow, client, folder):
+        run_id = client.create_run("0").info.run_id
+        made = client.create_logged_model("0", "tree", run_id)
+        client.log_model_artifacts(made.model_id, f"{folder}/up")
+        return mlflow.artifacts.load_text(f"runs:/{run_id}/tree/MLmodel")
+
+    assert peer(work, str(tmp_path)) == "flavors: {}\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,11 +169,12 @@ def test_what_was_registered_stays_whatever_happens_to_its_run(peer: MlflowPeer,
             mlflow.artifacts.download_artifacts(at, dst_path=f"{folder}/{at.split('/')[1]}")
         package = get_artifact_repository(uri)
 
-        def status_of(call, *args):
+        def status_of(call: Callable[..., Any], *args: str) -> int | None:
             try:
                 call(*args)
             except requests.HTTPError as error:
-                return error.response.status_code
+                return getattr(error.response, "status_code", None)
+            return None
 
         return [
             [version.run_id == run.info.run_id, version.source == f"{run.info.artifact_uri}/model", copied.version],

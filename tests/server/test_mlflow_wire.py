@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from everloop.server.mlflow.names import random_run_name
-from everloop.server.mlflow.routes import CALLS, PREFIXES
+from everloop.server.mlflow.routes import CALLS, PREFIXES, REGISTRY_CALLS
 from tests.stores import Stores
 
 
@@ -112,7 +112,7 @@ def test_what_only_does_something_answers_an_empty_object(wire: Wire, run_id: st
 
 def test_the_pages_of_mlflow_reach_every_call(wire: Wire) -> None:
     for prefix in PREFIXES:
-        for call in CALLS:
+        for call in (*CALLS, *REGISTRY_CALLS):
             path = f"{prefix}/2.0/mlflow/{filled(call.path)}"
             status, value = wire.ask(call.method, path, None if call.method == "GET" else {})
             said = "RESOURCE_DOES_NOT_EXIST" if "{" in call.path else "INVALID_PARAMETER_VALUE"
@@ -128,7 +128,7 @@ def test_what_the_server_can_is_told(wire: Wire) -> None:
 
 def test_what_is_not_kept_is_said_in_mlflows_form(wire: Wire) -> None:
     for method, path in (
-        ("GET", "/api/2.0/mlflow/registered-models/search"),
+        ("GET", "/api/2.0/mlflow/webhooks"),
         ("PATCH", "/ajax-api/2.0/mlflow/webhooks/1"),
         ("POST", "/api/3.0/mlflow/traces"),
         ("GET", "/api/2.0/mlflow/runs/create"),
@@ -272,7 +272,8 @@ STRANGE += [[], {}, [None], [1], ["x"], ["\0"], [{}], [{"key": "\0", "value": "\
 def test_whatever_a_client_sends_the_hub_never_fails(wire: Wire, run_id: str) -> None:
     good = {"run_id": run_id, "experiment_id": "0", "experiment_name": "Default", "key": "k", "value": "1"}
     good |= {"timestamp": "1", "metric_key": "m", "run_ids": run_id, "new_name": "Default", "name": "n"}
-    for call in CALLS:
+    good |= {"version": "1", "alias": "best", "source": "s3://bucket/model", "stage": "Staging"}
+    for call in (*CALLS, *REGISTRY_CALLS):
         for field in call.kind.__struct_fields__:
             for strange in STRANGE:
                 asked = good | {field: strange}

@@ -14,6 +14,8 @@ from everloop.tracking.filters import (
     Order,
     parse_experiment_filter,
     parse_experiment_order,
+    parse_model_filter,
+    parse_model_key,
     parse_run_filter,
     parse_run_order,
 )
@@ -166,3 +168,38 @@ def test_experiments_have_keys_of_their_own() -> None:
     for text in ("metrics.a > 1", "run_id = 'a'"):
         with pytest.raises(InvalidError):
             parse_experiment_filter(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "key", "comparator", "value"),
+    [
+        ("name = 'tree'", "attribute", "name", "=", "tree"),
+        ("attributes.model_type LIKE 'class%'", "attribute", "model_type", "LIKE", "class%"),
+        ("status IN ('READY')", "attribute", "status", "IN", ("ready",)),
+        ("creation_time > 5", "attribute", "creation_timestamp", ">", 5.0),
+        ("last_updated_timestamp_ms <= 5", "attribute", "last_updated_timestamp", "<=", 5.0),
+        ("metrics.`a b` != 3", "metric", "a b", "!=", 3.0),
+        ("params.depth IN ('3', '4')", "param", "depth", "IN", ("3", "4")),
+        ("tags.team NOT IN ('air')", "tag", "team", "NOT IN", ("air",)),
+    ],
+)
+def test_a_condition_on_models_is_read(text: str, kind: str, key: str, comparator: str, value: object) -> None:
+    (found,) = parse_model_filter(text)
+    assert (found.kind, found.key, found.comparator, found.value) == (kind, key, comparator, value)
+
+
+@pytest.mark.parametrize(
+    "text", ["run_name = 'a'", "dataset.name = 'a'", "metrics.a IN (1)", "metrics.a > 'x'", "a.b = 'c'"]
+)
+def test_what_is_no_condition_on_models_is_refused(text: str) -> None:
+    with pytest.raises(InvalidError, match="Invalid filter string"):
+        parse_model_filter(text)
+
+
+def test_models_are_ordered_by_attributes_and_by_metrics_of_any_key() -> None:
+    assert parse_model_key("creation_time") == ("attribute", "creation_timestamp")
+    assert parse_model_key("attributes.name") == ("attribute", "name")
+    assert parse_model_key("metrics.val loss/a.b") == ("metric", "val loss/a.b")
+    for wrong in ("params.a", "tags.a", "metrics.", "accuracy", "", "attributes."):
+        with pytest.raises(InvalidError, match="Invalid order by field name"):
+            parse_model_key(wrong)

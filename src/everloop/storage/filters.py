@@ -46,6 +46,7 @@ class Grammar(msgspec.Struct, frozen=True):
         texts, numbers: The attributes that are text, and those that are numbers or times.
         aliases: Further names of attributes.
         nullable: Which kinds may be asked for with IS NULL.
+        listed: Which kinds of text may be asked for with IN.
         tag_attributes: Tags that are attributes.
         folded: The attributes that are sought in lower case.
     """
@@ -57,6 +58,7 @@ class Grammar(msgspec.Struct, frozen=True):
     nullable: frozenset[Kind]
     tag_attributes: Mapping[str, str] = {}
     folded: frozenset[str] = frozenset()
+    listed: frozenset[Kind] = frozenset(["attribute", "dataset"])
 
 
 ATTRIBUTE: dict[str, Kind] = {"attribute": "attribute", "attributes": "attribute", "attr": "attribute"}
@@ -90,9 +92,7 @@ def _condition(reader: Reader, grammar: Grammar) -> Condition:
 def _comparators(kind: Kind, grammar: Grammar, *, is_number: bool) -> tuple[Comparator, ...]:
     if is_number:
         return _NUMERIC
-    return (
-        _TEXTUAL + (_LISTS if kind in {"attribute", "dataset"} else ()) + (_NULLS if kind in grammar.nullable else ())
-    )
+    return _TEXTUAL + (_LISTS if kind in grammar.listed else ()) + (_NULLS if kind in grammar.nullable else ())
 
 
 def _identifier(reader: Reader, grammar: Grammar) -> tuple[Kind, str]:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from everloop.tracking.live import LiveRun
     from everloop.tracking.livefolder import LiveFolder, load_live
-    from everloop.tracking.loggedmodel import LoggedModel, ModelMetric, ModelStatus
+    from everloop.tracking.loggedmodel import (
+        LoggedModel,
+        LoggedModelPage,
+        MetricDataset,
+        ModelMetric,
+        ModelOrder,
+        ModelStatus,
+    )
     from everloop.tracking.run import (
         Artifact,
         Edge,
@@ -41,8 +48,11 @@ __all__ = [
     "LiveFolder",
     "LiveRun",
     "LoggedModel",
+    "LoggedModelPage",
     "Metric",
+    "MetricDataset",
     "ModelMetric",
+    "ModelOrder",
     "ModelOutput",
     "ModelStatus",
     "Run",
@@ -64,8 +74,11 @@ _HOMES = {
     "LiveFolder": "livefolder",
     "LiveRun": "live",
     "LoggedModel": "loggedmodel",
+    "LoggedModelPage": "loggedmodel",
     "Metric": "run",
+    "MetricDataset": "loggedmodel",
     "ModelMetric": "loggedmodel",
+    "ModelOrder": "loggedmodel",
     "ModelOutput": "run",
     "ModelStatus": "loggedmodel",
     "Run": "run",

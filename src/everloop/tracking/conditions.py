@@ -64,9 +64,9 @@ def runs_that(database: Database, asked: Condition) -> sa.Select[tuple[int]]:
     For IS NULL it is those that do not.
     """
     if asked.kind == "metric":
-        return sa.select(series.c.run).where(series.c.key == asked.key, _metric(asked))
+        return sa.select(series.c.run).where(series.c.key == asked.key, metric_value(series, asked))
     table, key = (tags, USER_TAG) if asked.kind == "attribute" else (TEXTS[asked.kind], asked.key)
-    return sa.select(table.c.run).where(table.c.key == key, *_kept_text(database, table, asked))
+    return sa.select(table.c.run).where(table.c.key == key, *kept_text(database, table, asked))
 
 
 def is_ranged(asked: Condition) -> bool:
@@ -98,13 +98,14 @@ def _run_of(asked: Condition) -> sa.Column[int]:
     return tags.c.run if asked.kind == "attribute" else TEXTS[asked.kind].c.run
 
 
-def _metric(asked: Condition) -> sa.ColumnElement[bool]:
-    value, is_nan = series.c.value, series.c.is_nan
+def metric_value(table: sa.Table, asked: Condition) -> sa.ColumnElement[bool]:
+    """What a condition says of the value of a metric."""
+    value, is_nan = table.c.value, table.c.is_nan
     met = compare(value, asked.comparator, asked.value)
     return sa.or_(is_nan.is_(True), met) if asked.comparator == "!=" else sa.and_(is_nan == sa.false(), met)
 
 
-def _kept_text(database: Database, table: sa.Table, asked: Condition) -> list[sa.ColumnElement[bool]]:
+def kept_text(database: Database, table: sa.Table, asked: Condition) -> list[sa.ColumnElement[bool]]:
     """What a condition says of a param or tag, put so that the index by value serves it."""
     if asked.comparator in ("IS NULL", "IS NOT NULL"):
         return []

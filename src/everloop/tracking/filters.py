@@ -1,12 +1,13 @@
-"""What may be asked of runs and of experiments, in the search language of `storage.filters`.
+"""What may be asked of runs, experiments and logged models, in the search language of `storage.filters`.
 
-Source: MLflow 3.17, "Search Runs" and "Search Experiments".
+Source: MLflow 3.17, "Search Runs", "Search Experiments" and "Search Logged Models".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from everloop.errors import InvalidError
 from everloop.storage.filters import (
     ATTRIBUTE,
     TAG,
@@ -24,18 +25,18 @@ __all__ = [
     "Order",
     "parse_experiment_filter",
     "parse_experiment_order",
+    "parse_model_filter",
+    "parse_model_key",
     "parse_run_filter",
     "parse_run_order",
 ]
 
+_METRIC: dict[str, Kind] = {"metric": "metric", "metrics": "metric"}
+_PARAM: dict[str, Kind] = {"parameter": "param", "parameters": "param", "param": "param", "params": "param"}
 _RUNS = Grammar(
     entities={
-        "metric": "metric",
-        "metrics": "metric",
-        "parameter": "param",
-        "parameters": "param",
-        "param": "param",
-        "params": "param",
+        **_METRIC,
+        **_PARAM,
         **TAG,
         **ATTRIBUTE,
         "run": "attribute",
@@ -56,6 +57,16 @@ _EXPERIMENTS = Grammar(
     numbers=frozenset(["creation_time", "last_update_time"]),
     aliases={},
     nullable=frozenset(["tag"]),
+)
+_MODELS = Grammar(
+    entities={**_METRIC, **_PARAM, **TAG, **ATTRIBUTE},
+    texts=frozenset(["name", "model_id", "model_type", "status", "source_run_id"]),
+    numbers=frozenset(["creation_timestamp", "last_updated_timestamp"]),
+    aliases={"creation_time": "creation_timestamp", "creation_timestamp_ms": "creation_timestamp"}
+    | {"last_updated_time": "last_updated_timestamp", "last_updated_timestamp_ms": "last_updated_timestamp"},
+    nullable=frozenset(["param", "tag"]),
+    folded=frozenset(["status"]),
+    listed=frozenset(["attribute", "param", "tag"]),
 )
 
 
@@ -94,3 +105,32 @@ def parse_experiment_order(texts: Iterable[str]) -> tuple[Order, ...]:
         InvalidError: a text is no key of experiments, or a key comes twice.
     """
     return parse_order(texts, _EXPERIMENTS)
+
+
+def parse_model_filter(text: str) -> tuple[Condition, ...]:
+    """Parse a filter of logged models: metrics, params, tags, and the attributes name, model_id, model_type, status,
+    source_run_id, creation_timestamp and last_updated_timestamp.
+
+    Raises:
+        InvalidError: it is no such filter; says where in the text, and what may stand there.
+    """
+    return parse_filter(text, _MODELS)
+
+
+def parse_model_key(text: str) -> tuple[Kind, str]:
+    """Parse what logged models are ordered by: an attribute, or `metrics.` and a key, which needs no quotes.
+
+    Raises:
+        InvalidError: it is neither.
+    """
+    entity, dot, key = text.partition(".")
+    if dot and _MODELS.entities.get(entity) == "metric" and key:
+        return "metric", key
+    attribute = key if dot and _MODELS.entities.get(entity) == "attribute" else text.strip()
+    attribute = _MODELS.aliases.get(attribute, attribute)
+    if attribute not in _MODELS.texts | _MODELS.numbers:
+        known = ", ".join(sorted(_MODELS.texts | _MODELS.numbers))
+        raise InvalidError(
+            f"Invalid order by field name: {text[:100]!r}", hint=f"Use metrics.<key>, or one of {known}."
+        )
+    return "attribute", attribute

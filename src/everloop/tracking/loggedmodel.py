@@ -1,4 +1,6 @@
-"""The nouns of logged models: a model that a run made, with the params, tags, files and latest metrics of its own."""
+"""The nouns of logged models: a model that a run made, with the params, tags, files and latest metrics of its own,
+and the search for them.
+"""
 
 from __future__ import annotations
 
@@ -49,3 +51,30 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str]
     tags: dict[str, str]
     metrics: list[ModelMetric]
+
+
+class MetricDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset on which models were measured; without a digest, every one of that name."""
+
+    name: str
+    digest: str = ""
+
+
+class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One key of an order of logged models.
+
+    Attributes:
+        key: An attribute, as `name`, or a metric, as `metrics.auc`.
+        dataset: The metric is the latest on this dataset; None is the latest on any, and on none.
+    """
+
+    key: str
+    is_descending: bool = False
+    dataset: MetricDataset | None = None
+
+
+class LoggedModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the models that were sought. `next` is what to ask for those behind them by; empty at the end."""
+
+    models: list[LoggedModel]
+    next: str

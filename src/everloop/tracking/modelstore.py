@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from everloop.storage.operation import operation
-from everloop.tracking.loggedmodel import LoggedModel, ModelStatus
+from everloop.tracking.loggedmodel import LoggedModel, LoggedModelPage, MetricDataset, ModelOrder, ModelStatus
 from everloop.tracking.run import Artifact
 
 
@@ -41,6 +41,34 @@ class LoggedModelStore(Protocol):
     @operation("read")
     def get_logged_model(self, model_id: str) -> LoggedModel:
         """Return one model, also a deleted one."""
+        ...
+
+    @operation("read")
+    def search_logged_models(
+        self,
+        experiment_ids: list[str] | None = None,
+        filter: str = "",  # noqa: A002  the word of MLflow and of everyone who searches
+        datasets: list[MetricDataset] | None = None,
+        order_by: list[ModelOrder] | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> LoggedModelPage:
+        """Return the models that meet a filter, a page at a time; deleted ones are not found.
+
+        Args:
+            experiment_ids: only models of these, of any without; ids that are none find nothing.
+            filter: conditions joined by AND, as "metrics.auc > 0.9 AND tags.team = 'air'". Any value of a metric, from
+                whichever run, may meet its condition.
+            datasets: only the values of metrics on one of these count; without a condition on a metric, only models
+                that were measured on one of these are found.
+            order_by: a metric sorts by its latest value, that of the largest (logged_at, step, value). NaN, then models
+                without a value come last. Models that are alike come newest first, then by id.
+            limit: 1 to 50,000 models per page.
+            after: `next` of the page before, with the same filter and order.
+
+        Raises:
+            InvalidError: the filter, a key of the order or the limit is none, or a dataset has no name.
+        """
         ...
 
     @operation("write")

@@ -11,7 +11,15 @@ from everloop.storage.order import Term
 from everloop.storage.pages import sorted_page, walked_page
 from everloop.storage.paging import check_limit
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
-from everloop.tracking.conditions import ARTIFACT_URI, TEXTS, USER_TAG, experiment_condition, run_condition, runs_that
+from everloop.tracking.conditions import (
+    ARTIFACT_URI,
+    TEXTS,
+    USER_TAG,
+    experiment_condition,
+    is_ranged,
+    run_condition,
+    runs_that,
+)
 from everloop.tracking.experiments import SqlExperiments, number_of_experiment
 from everloop.tracking.filters import (
     Order,
@@ -41,10 +49,11 @@ class SqlSearch(SqlExperiments):
         terms = _run_terms(parse_run_order(order_by or []))
         query = sa.select(*RUN_COLUMNS).select_from(JOINED).where(_is_viewed(runs, view))
         with self.database.read() as connection:
-            first = fewest(self.database, connection, asked, check_limit(limit))
+            ranged = [(each, runs_that(self.database, each)) for each in asked if is_ranged(each)]
+            first = fewest(connection, runs.c.number, ranged, check_limit(limit))
             query = query.where(*(run_condition(self.database, each) for each in asked if each is not first))
             if experiment_ids is not None:
-                query = query.where(self._in_experiments(experiment_ids, is_walked=first is None))
+                query = query.where(self._in_experiments(runs, experiment_ids, is_walked=first is None))
             if first is None:
                 rows, place = walked_page(connection, query, terms, limit, after)
             else:
@@ -52,10 +61,10 @@ class SqlSearch(SqlExperiments):
                 rows, place = sorted_page(connection, query, terms, limit, after)
             return RunPage(runs=assemble(self.database, connection, rows), next=place)
 
-    def _in_experiments(self, experiment_ids: list[str], *, is_walked: bool) -> sa.ColumnElement[bool]:
+    def _in_experiments(self, table: sa.Table, experiment_ids: list[str], *, is_walked: bool) -> sa.ColumnElement[bool]:
         numbers = [number for each in experiment_ids if (number := number_of_experiment(each)) is not None]
         # For an expression no index is sought: SQLite would take the one by experiment for the best.
-        column = runs.c.experiment_id if is_walked else runs.c.experiment_id + 0
+        column = table.c.experiment_id if is_walked else table.c.experiment_id + 0
         return column == numbers[0] if len(numbers) == 1 else self.database.among(column, numbers)
 
     def search_experiments(
@@ -78,7 +87,7 @@ def _run_terms(orders: Sequence[Order]) -> list[Term]:
     terms = [_run_term(each, i) for i, each in enumerate(orders)]
     given = {each.key for each in orders if each.kind == "attribute"}
     if "start_time" not in given:
-        terms.append(_time_term(runs.c.started_at, is_descending=True))
+        terms.append(time_term(runs.c.started_at, is_descending=True))
     if "run_id" not in given:
         terms.append(Term(value=runs.c.run_id, kind=str, is_descending=False))
     return terms
@@ -112,7 +121,7 @@ def _run_term(order: Order, number: int) -> Term:
         )
     if order.key in ("start_time", "end_time"):
         column = runs.c.started_at if order.key == "start_time" else runs.c.ended_at
-        return _time_term(column, is_descending=down)
+        return time_term(column, is_descending=down)
     columns: dict[str, sa.ColumnElement[str]] = {
         "run_id": runs.c.run_id,
         "run_name": runs.c.name,
@@ -125,7 +134,7 @@ def _run_term(order: Order, number: int) -> Term:
 def _experiment_terms(orders: Sequence[Order]) -> list[Term]:
     terms = [_experiment_term(each, i) for i, each in enumerate(orders)]
     if not orders:
-        terms.append(_time_term(experiments.c.created_at, is_descending=True))
+        terms.append(time_term(experiments.c.created_at, is_descending=True))
     if "experiment_id" not in {each.key for each in orders if each.kind == "attribute"}:
         terms.append(Term(value=experiments.c.experiment_id, kind=int, is_descending=False))
     return terms
@@ -139,13 +148,13 @@ def _experiment_term(order: Order, number: int) -> Term:
         return Term(value=tag.c.value, kind=str, is_descending=down, table=tag, on=on, is_optional=True)
     if order.key in ("creation_time", "last_update_time"):
         column = experiments.c.created_at if order.key == "creation_time" else experiments.c.updated_at
-        return _time_term(column, is_descending=down)
+        return time_term(column, is_descending=down)
     if order.key == "name":
         return Term(value=experiments.c.name, kind=str, is_descending=down)
     return Term(value=experiments.c.experiment_id, kind=int, is_descending=down)
 
 
-def _time_term(column: sa.Column[Any], *, is_descending: bool) -> Term:
+def time_term(column: sa.Column[Any], *, is_descending: bool) -> Term:
     value = sa.type_coerce(column, sa.BigInteger)
     return Term(value=value, kind=int, is_descending=is_descending, is_optional=bool(column.nullable))
 

@@ -15,14 +15,14 @@ from everloop.storage.database import Database, check_text
 from everloop.tracking.assembly import JOINED, RUN_COLUMNS, assemble
 from everloop.tracking.inputs import put_inputs, put_models
 from everloop.tracking.loggedmodel import ModelMetric
-from everloop.tracking.loggedmodels import SqlLoggedModels
 from everloop.tracking.metrics import Points, read_history, read_sample
+from everloop.tracking.modelsearch import SqlModelSearch
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, ModelOutput, Run, Status
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
 from everloop.tracking.texts import check_key, rows_of
 
 
-class SqlTracking(SqlLoggedModels):
+class SqlTracking(SqlModelSearch):
     """`TrackingStore` on a database. Thread-safe."""
 
     def __init__(self, database: Database) -> None:

@@ -12,9 +12,10 @@ from everloop.errors import InvalidError, NotFoundError
 from everloop.server.mlflow.limits import check_length
 from everloop.server.mlflow.names import random_run_name
 from everloop.server.mlflow.wire import Message, Metric, Nothing, Pair, Text, from_pairs, to_ms, to_pairs
-from everloop.tracking import ModelStatus, TrackingStore
+from everloop.tracking import MetricDataset, ModelOrder, ModelStatus, TrackingStore
 
 NAME_CHARACTERS = 500
+PAGE_MODELS = 100
 _NOT_IN_NAMES = "/:.%\"'"
 _FINAL: dict[str | int, ModelStatus] = {
     "LOGGED_MODEL_PENDING": "pending",
@@ -64,6 +65,31 @@ class ModelTag(OfModel, frozen=True, kw_only=True):
     tag_key: Text
 
 
+class OnDataset(Message, frozen=True, kw_only=True):
+    """What names a dataset on which a metric was measured."""
+
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+    @property
+    def dataset(self) -> MetricDataset:
+        return MetricDataset(name=self.dataset_name, digest=self.dataset_digest)
+
+
+class OrderBy(OnDataset, frozen=True, kw_only=True):
+    field_name: Text
+    ascending: bool = True
+
+
+class SearchLoggedModels(Message, frozen=True, kw_only=True):
+    experiment_ids: tuple[str, ...]
+    filter: str = ""
+    datasets: tuple[OnDataset, ...] = ()
+    max_results: Annotated[int, msgspec.Meta(ge=0, le=50_000)] = 0  # to MLflow 0 is unset
+    order_by: tuple[OrderBy, ...] = ()
+    page_token: str = ""
+
+
 class LoggedModelInfo(Message, frozen=True, kw_only=True):
     model_id: str
     experiment_id: str
@@ -92,6 +118,11 @@ class OneLoggedModel(Message, frozen=True, kw_only=True):
     model: LoggedModel
 
 
+class LoggedModels(Message, frozen=True, kw_only=True):
+    models: tuple[LoggedModel, ...] = ()
+    next_page_token: str = ""
+
+
 def create_logged_model(tracking: TrackingStore, asked: CreateLoggedModel) -> OneLoggedModel:
     if any(each in asked.name for each in _NOT_IN_NAMES):
         raise InvalidError(
@@ -115,6 +146,18 @@ def get_logged_model(tracking: TrackingStore, asked: GetLoggedModel) -> OneLogge
     if found.is_deleted and not asked.allow_deleted:
         raise NotFoundError(f"Logged model with ID '{asked.model_id}' not found.")
     return OneLoggedModel(model=to_logged_model(found))
+
+
+def search_logged_models(tracking: TrackingStore, asked: SearchLoggedModels) -> LoggedModels:
+    page = tracking.search_logged_models(
+        list(asked.experiment_ids),
+        asked.filter,
+        [each.dataset for each in asked.datasets],
+        list(map(_to_order, asked.order_by)),
+        asked.max_results or PAGE_MODELS,
+        asked.page_token,
+    )
+    return LoggedModels(models=tuple(map(to_logged_model, page.models)), next_page_token=page.next)
 
 
 def finalize_logged_model(tracking: TrackingStore, asked: FinalizeLoggedModel) -> OneLoggedModel:
@@ -157,6 +200,13 @@ def to_logged_model(found: ours.LoggedModel) -> LoggedModel:
     )
     data = LoggedModelData(params=tuple(to_pairs(found.params)), metrics=tuple(map(_to_metric, found.metrics)))
     return LoggedModel(info=info, data=data)
+
+
+def _to_order(asked: OrderBy) -> ModelOrder:
+    if asked.dataset_digest and not asked.dataset_name:
+        raise InvalidError("`dataset_digest` can only be specified if `dataset_name` is also specified.")
+    dataset = asked.dataset if asked.dataset_name else None
+    return ModelOrder(key=asked.field_name, is_descending=not asked.ascending, dataset=dataset)
 
 
 def _to_metric(point: ours.ModelMetric) -> Metric:

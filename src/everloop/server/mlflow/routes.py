@@ -18,7 +18,7 @@ from everloop.server.mlflow.asking import Asking
 from everloop.server.mlflow.errors import answer_known, answer_unknown, refuse
 from everloop.server.mlflow.limits import BATCH_BYTES
 from everloop.server.mlflow.sources import Rooms
-from everloop.server.mlflow.wire import Message, Nothing
+from everloop.server.mlflow.wire import Message
 from everloop.storage import ObjectStore
 
 PROTOCOL = "3.17.2"
@@ -82,8 +82,7 @@ CALLS: tuple[Call[Any], ...] = (
     Call("POST", "logged-models/{model_id}/params", loggedmodels.ModelParams, loggedmodels.log_params),
     Call("PATCH", "logged-models/{model_id}/tags", loggedmodels.ModelTags, loggedmodels.set_tags),
     Call("DELETE", "logged-models/{model_id}/tags/{tag_key:path}", loggedmodels.ModelTag, loggedmodels.delete_tag),
-    # They are not searched yet; the client asks for them before it fetches a run's artifacts.
-    Call("POST", "logged-models/search", Message, lambda _tracking, _asked: Nothing()),
+    Call("POST", "logged-models/search", loggedmodels.SearchLoggedModels, loggedmodels.search_logged_models),
     Call("GET", "artifacts/list", artifacts.ListArtifacts, artifacts.list_artifacts),
 )
 LIST_PROXIED: Call[Any] = Call(
