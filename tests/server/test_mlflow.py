@@ -484,9 +484,10 @@ def test_a_long_history_comes_whole_and_in_pages(peer: MlflowPeer) -> None:
     assert peer(work) == [4000, 1500, 1499, 1500, 1500]
 
 
-def test_what_the_documentation_shows_runs(peer: MlflowPeer) -> None:
+@pytest.mark.parametrize("page", ["coming-from-mlflow.md", "registry.md"])
+def test_what_the_documentation_shows_runs(peer: MlflowPeer, page: str) -> None:
     def work(mlflow, client, code):
         exec(code, {})
 
-    (shown,) = blocks(ROOT / "docs/coming-from-mlflow.md", "py")
+    (shown,) = blocks(ROOT / "docs" / page, "py")
     peer(work, shown)
