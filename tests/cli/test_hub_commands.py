@@ -128,6 +128,33 @@ def test_aliases_move_but_not_the_champion_s(ever: Ever, hub: Stores) -> None:
     assert "late@baseline is version 1" in ever("model", "alias", "late", "baseline", "1")
     assert "ever promote" in ever("model", "alias", "late", "champion", "1", exits=2)
     assert "baseline" in ever("model", "list", "late")
+    ever("model", "alias", "late", "baseline", exits=2)
+    assert "is no more" in ever("model", "alias", "late", "baseline", "--delete", "--reason", "old")
+    assert json.loads(ever("model", "list", "--json"))[0]["aliases"] == {}
+
+
+def test_a_model_is_registered_shown_and_deleted(ever: Ever, hub: Stores) -> None:
+    run_id = "7f3a" + "0" * 28
+    hub.tracking.create_run(run_id, "flights")
+    digest = hub.local.objects.put(b"flavors: {}\n")
+    hub.tracking.log_artifact(run_id, "model/MLmodel", digest, 12)
+    assert "registered late version 1" in ever("model", "register", "late", f"runs:/{run_id}/model")
+    Path("package").mkdir()
+    Path("package/MLmodel").write_text("flavors: {}\n")
+    assert "registered late version 2" in ever("model", "register", "late", "package", "--description", "by hand")
+    ever("model", "alias", "late", "best", "1")
+    one, two = (json.loads(ever("model", "show", "late", version, "--json")) for version in ("best", "2"))
+    assert (one["run_id"], one["digest"]) == (run_id, two["digest"])
+    shown = ever("model", "show", "late", "2")
+    assert "by hand" in shown
+    assert "MLmodel  12" in shown
+    assert "has the alias 'best'" in ever("model", "delete", "late", "1", exits=1)
+    assert "deleted late version 2" in ever("model", "delete", "late", "2")
+    assert "is deleted" in ever("model", "show", "late", "2", exits=1)
+    assert "A path of a machine is no source" in ever("model", "register", "late", "no/such/folder", exits=1)
+    ever("model", "alias", "late", "best", "--delete")
+    ever("model", "delete", "late")
+    assert "no registered model 'late'" in ever("model", "alias", "late", "best", "--delete", exits=1)
 
 
 def test_runs_are_listed_and_shown_by_the_beginning_of_their_id(ever: Ever, hub: Stores) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from everloop.errors import InvalidError
 from everloop.refs import check_path
-from everloop.server.mlflow.artifacts import safe_path
+from everloop.server.mlflow.places import safe_path
 from tests.server.mlflowpeer import MlflowPeer, refused
 from tests.stores import Stores
 

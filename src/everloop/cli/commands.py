@@ -72,7 +72,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "dataset": ("Data", "everloop.cli.datasets", "dataset", "List datasets and batches, check them out."),
     "run": ("Records", "everloop.cli.run", "run", "List and show tracked runs; -n adds a stage and runs it."),
     "sync": ("Records", "everloop.cli.sync", "sync", "Send the runs that wait to the hub."),
-    "model": ("Records", "everloop.cli.registry", "model", "List models and versions, move aliases."),
+    "model": ("Records", "everloop.cli.registry", "model", "List, register and delete models, move aliases."),
     "ledger": ("Records", "everloop.cli.ledger", "ledger", "Show and verify the record of every decision."),
     "apply": ("Loop", "everloop.cli.loop", "apply", "Check everloop.yaml and hand it to the hub."),
     "retrain": ("Loop", "everloop.cli.loop", "retrain", "Train a challenger on what is known now."),

@@ -17,7 +17,8 @@ from everloop.loop.store import LoopStore
 from everloop.monitoring.store import MonitoringStore
 from everloop.registry import RegistryStore
 from everloop.server.errors import handle_known, handle_unknown, json_response
-from everloop.server.mlflow import Rooms, mlflow_routes
+from everloop.server.mlflow.routes import mlflow_routes
+from everloop.server.mlflow.sources import Rooms
 from everloop.server.operations import openapi, publish
 from everloop.server.platform import Platform
 from everloop.server.uploads import receive

@@ -11,7 +11,7 @@ import msgspec
 from everloop import registry as ours
 from everloop.errors import InvalidError, NotFoundError
 from everloop.registry import RegistryStore, Stage
-from everloop.server.mlflow.artifacts import PACKAGES
+from everloop.server.mlflow.places import PACKAGES
 from everloop.server.mlflow.sources import Rooms, find_source
 from everloop.server.mlflow.wire import Message, Nothing, Pair, Text, from_pairs, to_ms, to_pairs
 

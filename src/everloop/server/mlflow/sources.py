@@ -15,7 +15,7 @@ import msgspec
 from everloop.errors import InvalidError, NotFoundError
 from everloop.registry import ModelVersion, PackageFile, RegistryStore
 from everloop.registry.transfer import listing_digest
-from everloop.server.mlflow.artifacts import PACKAGES, find_place, safe_path
+from everloop.server.mlflow.places import PACKAGES, find_place, safe_path
 from everloop.tracking import Artifact, TrackingStore
 
 _OF_RUN = re.compile(r"(?P<run_id>[0-9a-f]{32})(?:/(?P<path>.*))?")
