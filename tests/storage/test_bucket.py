@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -27,6 +28,7 @@ from everloop.errors import (
     UnavailableError,
 )
 from everloop.storage.bucket import Bucket, VersionedBucket, open_bucket
+from everloop.storage.cloud import Cloud
 from tests.fileservers import FileServer, file_server
 from tests.s3 import KEYS, S3Server
 
@@ -380,3 +382,29 @@ def test_a_server_that_never_answers_is_given_up(silent_port: int, kind: str) ->
     )
     with pytest.raises(UnavailableError):
         bucket.exists("a")
+
+
+KEY = base64.b64encode(b"not a real key").decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        (f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={KEY};EndpointSuffix=core.windows.net", "blob.core"),
+        (f"AccountName=a;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:1/a;", "127.0.0.1:1"),
+        ("BlobEndpoint=http://127.0.0.1:1/a;AccountName=a;SharedAccessSignature=sv=2020&sig=x%3D", "127.0.0.1:1"),
+    ],
+)
+def test_a_connection_string_names_account_secret_and_address(text: str, endpoint: str) -> None:
+    store: Any = Cloud("azure://box/x", {"connection_string": text})._store
+    config = dict(store.config)
+    assert config["account_name"] == "a"
+    assert endpoint in config["endpoint"]
+    assert ("account_key" in config) != ("sas_key" in config)
+
+
+@pytest.mark.parametrize("text", ["", "AccountKey=secret", "secret", "=;;="])
+def test_a_connection_string_of_no_account_is_refused_without_its_secret(text: str) -> None:
+    with pytest.raises(InvalidError, match="names no account") as caught:
+        Cloud("azure://box/x", {"connection_string": text})
+    assert "secret" not in str(caught.value)

@@ -43,12 +43,16 @@ _S3_KEYS = {
 _GS_KEYS = {"credentialpath": "service_account_path", "endpointurl": "base_url"}
 _AZURE_KEYS = {
     "account_name": "account_name", "account_key": "account_key", "sas_token": "sas_key", "tenant_id": "tenant_id",
-    "client_id": "client_id", "client_secret": "client_secret",
+    "client_id": "client_id", "client_secret": "client_secret", "endpointurl": "endpoint",
+}  # fmt: skip
+_CONNECTION_KEYS = {
+    "accountname": "account_name", "accountkey": "account_key", "sharedaccesssignature": "sas_token",
+    "blobendpoint": "endpointurl",
 }  # fmt: skip
 # These change who may read an object or how it is kept, so passing over them would be wrong.
 _REFUSED = (
     "acl", "grant_read", "grant_read_acp", "grant_write_acp", "grant_full_control", "sse_customer_key",
-    "sse_customer_algorithm", "connection_string",
+    "sse_customer_algorithm",
 )  # fmt: skip
 
 
@@ -200,6 +204,8 @@ def _open(parts: Any, options: Mapping[str, str]) -> ObjectStore:
     bucket, prefix = parts.hostname, parts.path.strip("/") or None
     if not bucket:
         raise InvalidError(f"{parts.scheme}://: the URL names no bucket")
+    if "connection_string" in options:
+        options = {**options, **_connection(options["connection_string"])}
     shared: dict[str, Any] = {
         "prefix": prefix,
         "client_options": _client_options(options),
@@ -210,7 +216,8 @@ def _open(parts: Any, options: Mapping[str, str]) -> ObjectStore:
             return store.S3Store(parts.netloc, config=_s3_config(options), **shared)
         if parts.scheme == "gs":
             return store.GCSStore(parts.netloc, config=_unsigned(_named(options, _GS_KEYS), options), **shared)
-        return store.AzureStore(parts.netloc.partition("@")[0], config=_named(options, _AZURE_KEYS), **shared)
+        config = _named(options, _AZURE_KEYS)
+        return store.AzureStore(parts.netloc.partition("@")[0], config=config, **shared)
     except exceptions.BaseError as error:
         raise InvalidError(f"{parts.scheme}://{bucket} cannot be opened: {_first_line(error)}") from error
 
@@ -244,6 +251,28 @@ def _unsigned(config: Any, options: Mapping[str, str]) -> Any:
 
 def _named(options: Mapping[str, str], names: Mapping[str, str]) -> Any:
     return {name: options[option] for option, name in names.items() if option in options}
+
+
+def _connection(text: str) -> dict[str, str]:
+    """Return the options that a connection string of Azure Storage stands for.
+
+    Source: Azure Storage docs, "Configure Azure Storage connection strings".
+
+    Raises:
+        InvalidError: it is none. Its text is not told, since it holds a secret.
+    """
+    parts = dict(part.split("=", 1) for part in text.strip().strip(";").split(";") if "=" in part)
+    given = {name.strip().lower(): value.strip() for name, value in parts.items()}
+    found = {option: given[name] for name, option in _CONNECTION_KEYS.items() if name in given}
+    if "account_name" in found and "endpointurl" not in found and "endpointsuffix" in given:
+        protocol = given.get("defaultendpointsprotocol", "https")
+        found["endpointurl"] = f"{protocol}://{found['account_name']}.blob.{given['endpointsuffix']}"
+    if not ("account_name" in found or "endpointurl" in found):
+        raise InvalidError(
+            "the option connection_string names no account",
+            hint="It reads AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net, as the Azure portal shows it.",
+        )
+    return found
 
 
 def _client_options(options: Mapping[str, str]) -> Any:
