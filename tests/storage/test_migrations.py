@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from everloop.errors import InvalidError
 from everloop.server.platform import ROOMS_WITH_TABLES
 from everloop.storage.database import Database
 from everloop.storage.migrations import heads, migrate
@@ -88,3 +89,13 @@ def test_of_several_processes_that_migrate_at_once_one_works(database: Database)
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sorted(answers) == ["False", "False", "True"]
     assert revisions(database) == heads(ROOMS_WITH_TABLES)
+
+
+def test_a_database_of_a_newer_release_is_refused_with_a_sentence(database: Database) -> None:
+    migrate(database, ["access"])
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'access_9999'"))
+    with pytest.raises(InvalidError, match=r"a newer release .* holds access_9999, which release") as caught:
+        migrate(database, ROOMS_WITH_TABLES)
+    assert "Install that release" in str(caught.value)
+    assert revisions(database) == {"access_9999"}

@@ -13,7 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from everloop.errors import InvalidError
 from everloop.storage.database import Database, file_lock
+from everloop.version import __version__
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _POSTGRES_LOCK = 0x45564552  # any constant: it names our advisory lock
@@ -23,15 +25,22 @@ def heads(rooms: Sequence[str]) -> set[str]:
     """Return the newest revision id of each room, read from the file names alone."""
     newest = set()
     for room in rooms:
-        names = sorted(path.stem for path in (PACKAGE / room / "migrations").glob(f"{room}_*.py"))
-        newest.add("_".join(names[-1].split("_")[:2]))
+        newest.add(max(_revision_of(path) for path in (PACKAGE / room / "migrations").glob(f"{room}_*.py")))
     return newest
+
+
+def _revision_of(path: Path) -> str:
+    """Return the revision that a file of migrations makes: `tracking_0001` of `tracking_0001_initial.py`."""
+    return "_".join(path.stem.split("_")[:2])
 
 
 def migrate(database: Database, rooms: Sequence[str]) -> bool:
     """Bring the tables of `rooms` to their newest revision; True when anything was done.
 
     Idempotent, and safe beside other processes that do the same: one works, the others wait and find nothing to do.
+
+    Raises:
+        InvalidError: a newer release has opened the database; nothing is changed.
     """
     if _is_current(database, rooms):
         return False
@@ -47,6 +56,12 @@ def _is_current(database: Database, rooms: Sequence[str]) -> bool:
         if not sa.inspect(connection).has_table("alembic_version"):
             return False
         found = set(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars())
+    if unknown := found - {_revision_of(path) for path in PACKAGE.glob("*/migrations/*_*.py")}:
+        raise InvalidError(
+            f"a newer release of Everloop has opened this database: it holds {', '.join(sorted(unknown))},"
+            f" which release {__version__} does not know",
+            hint="Install that release, or open a copy of the database from before.",
+        )
     return heads(rooms) <= found
 
 
