@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +20,10 @@ from everloop.compute.ray import RayExecutor
 from everloop.errors import EverloopError, InvalidError, NotFoundError
 from everloop.pipelines.farjob import FarJobs
 from everloop.workspace import Workspace, remotes
+from tests.stores import free_port
+
+# Ray leaves the logs of its client server open until they are collected.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*ray_client_server")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +35,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     small: dict[str, Any] = {"object_store_memory": 80_000_000}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": free_port(), **small}
+    made = Cluster(initialize_head=True, head_node_args=head)
     made.add_node(num_cpus=1, resources={"first": 1}, **small)
     made.wait_for_nodes()
     yield made
@@ -197,3 +205,24 @@ def test_a_pipeline_runs_on_the_cluster_and_is_shared(
     remotes.add(other.configuration, "far", str(tmp_path / "remote"), default=True)
     assert pipelines.repro(Workspace.open(other.root), pull=True).ran == ()
     assert (other.root / "both").read_text() == "xx"
+
+
+def test_stages_run_through_ray_s_client_server(cluster: Any, workspace: Workspace, tmp_path: Path) -> None:
+    remotes.add(workspace.configuration, "far", str(tmp_path / "remote"), default=True)
+    stages = {
+        "one": {"cmd": "echo 1 > one", "outs": ["one"]},
+        "two": {"cmd": "cat one one > two", "deps": ["one"], "outs": ["two"]},
+        "broken": {"cmd": "echo said; exit 3", "deps": ["two"], "outs": ["three"]},
+    }
+    (workspace.root / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    address = f"ray://127.0.0.1:{cluster.head_node._ray_params.ray_client_server_port}"
+    # In a process of its own: Ray's client is one for a whole process.
+    ever = [sys.executable, "-m", "everloop", "repro", "--executor", address]
+    ended = subprocess.run(ever, cwd=workspace.root, capture_output=True, check=False, text=True)
+    assert ended.returncode != 0
+    assert "said" in ended.stdout + ended.stderr
+    assert (workspace.root / "two").read_text() == "1\n1\n"
+    assert not (workspace.root / "three").exists()
+    again = subprocess.run([*ever, "two"], cwd=workspace.root, capture_output=True, check=False, text=True)
+    assert again.returncode == 0, again.stderr
+    assert (workspace.root / "dvc.lock").is_file()
