@@ -6,6 +6,7 @@ A child tells `NAME up PID` when it runs and `NAME down` when it is told to stop
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -17,8 +18,16 @@ from everloop.errors import ConflictError
 
 
 def tell(home: Path, text: str) -> None:
-    """Append one line to the events: a FIFO, which the test reads as it is written."""
-    handle = os.open(home / "events", os.O_WRONLY)
+    """Append one line to the events: a FIFO, which the test reads as it is written.
+
+    A test that has ended reads no more; without O_NONBLOCK its last children would wait for it for ever.
+    """
+    try:
+        handle = os.open(home / "events", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return
+        raise
     os.write(handle, f"{text}\n".encode())
     os.close(handle)
 
