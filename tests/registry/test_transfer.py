@@ -94,3 +94,9 @@ def test_many_fetch_the_same_package_at_once(package: Path, objects: ObjectStore
 def test_a_listing_reads_back_from_json(package: Path, objects: ObjectStore) -> None:
     files = put_package(package, objects.put_file)
     assert msgspec.json.decode(msgspec.json.encode(files), type=list[PackageFile]) == files
+
+
+def test_a_version_whose_files_are_elsewhere_is_refused(objects: ObjectStore, tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match="no files here"):
+        fetch_package(objects, [], tmp_path / "packages" / "copy")
+    assert not (tmp_path / "packages").exists()

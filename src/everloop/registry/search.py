@@ -15,7 +15,7 @@ from everloop.storage.order import Term
 from everloop.storage.pages import sorted_page
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
-"""MLflow keeps prompts as models with this tag, and its clients leave them out of every search."""
+"""MLflow keeps prompts as models with this tag, and a search that does not ask for them leaves them out."""
 
 _MODELS = Grammar(
     entities={**TAG, **ATTRIBUTE},

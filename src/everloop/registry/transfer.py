@@ -39,8 +39,13 @@ def fetch_package(objects: ObjectStore, files: Sequence[PackageFile], folder: Pa
 
     Raises:
         NotFoundError: a file is not in the object store.
-        InvalidError: a file is damaged, or its path leaves the package.
+        InvalidError: there is no file, a file is damaged, or its path leaves the package.
     """
+    if not files:
+        raise InvalidError(
+            "this version has no files here: they are at its source, if anywhere (`ever model show MODEL VERSION`)",
+            hint="Log the model to a run, and register it from there.",
+        )
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from everloop.tracking.tables import (
     logged_models,
     runs,
 )
-from everloop.tracking.texts import check_key, head_of
+from everloop.tracking.texts import at_or_below, check_key, rows_of
 
 _LATEST = ("logged_at", "step", "is_nan", "value")
 _IDENTITY = ("model", "key", "run", "dataset_name", "dataset_digest")
@@ -116,12 +116,14 @@ class SqlLoggedModels(SqlSearch):
         path = check_path(path, "artifact path")
         with self.database.write() as connection:
             mine = logged_model_artifacts.c.model == self._model_row(connection, model_id).number
-            connection.execute(sa.delete(logged_model_artifacts).where(mine, _at_or_below(path)))
+            connection.execute(
+                sa.delete(logged_model_artifacts).where(mine, at_or_below(logged_model_artifacts.c.path, path))
+            )
 
     def list_model_artifacts(self, model_id: str, path: str = "") -> list[Artifact]:
         query = sa.select(logged_model_artifacts).order_by(logged_model_artifacts.c.path)
         if path:
-            query = query.where(_at_or_below(check_path(path, "artifact path")))
+            query = query.where(at_or_below(logged_model_artifacts.c.path, check_path(path, "artifact path")))
         with self.database.read() as connection:
             number = self._model_row(connection, model_id).number
             rows = connection.execute(query.where(logged_model_artifacts.c.model == number))
@@ -171,7 +173,7 @@ class SqlLoggedModels(SqlSearch):
     def _put_model_params(self, connection: Connection, number: int, model_id: str, values: Mapping[str, str]) -> None:
         if not values:
             return
-        rows = _rows_of(number, values)
+        rows = rows_of(number, values, "model")
         connection.execute(self.database.insert(logged_model_params).on_conflict_do_nothing(), rows)
         mine = logged_model_params.c.model == number
         among = self.database.among(logged_model_params.c.key, list(values))
@@ -191,7 +193,7 @@ class SqlLoggedModels(SqlSearch):
         statement = statement.on_conflict_do_update(
             index_elements=["model", "key"], set_={"value": new.value, "head": new.head}
         )
-        connection.execute(statement, _rows_of(number, values))
+        connection.execute(statement, rows_of(number, values, "model"))
 
 
 def assemble_models(database: Database, connection: Connection, rows: Sequence[Any]) -> list[LoggedModel]:
@@ -242,18 +244,6 @@ def assemble_models(database: Database, connection: Connection, rows: Sequence[A
     ]
 
 
-def _rows_of(number: int, values: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "model": number,
-            "key": check_key(key),
-            "value": check_text(value, "the value of", key),
-            "head": head_of(value),
-        }
-        for key, value in sorted(values.items())
-    ]
-
-
 def _to_row(point: ModelMetric, run: int, model: int) -> dict[str, Any]:
     value = float(point.value)
     is_nan = math.isnan(value)
@@ -268,9 +258,3 @@ def _to_row(point: ModelMetric, run: int, model: int) -> dict[str, Any]:
         "value": 0.0 if is_nan else value,
         "is_nan": is_nan,
     }
-
-
-def _at_or_below(path: str) -> sa.ColumnElement[bool]:
-    # Paths sort by code point, and "0" follows "/": a range, which the primary key finds.
-    column = logged_model_artifacts.c.path
-    return sa.or_(column == path, sa.and_(column > f"{path}/", column < f"{path}0"))

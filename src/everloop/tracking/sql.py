@@ -19,7 +19,7 @@ from everloop.tracking.metrics import Points, read_history, read_sample
 from everloop.tracking.modelsearch import SqlModelSearch
 from everloop.tracking.run import Artifact, Edge, Experiment, History, Input, Metric, ModelOutput, Run, Status
 from everloop.tracking.tables import artifacts, edges, params, runs, sources, tags
-from everloop.tracking.texts import check_key, rows_of
+from everloop.tracking.texts import at_or_below, check_key, rows_of
 
 
 class SqlTracking(SqlModelSearch):
@@ -186,12 +186,12 @@ class SqlTracking(SqlModelSearch):
         path = check_path(path, "artifact path")
         with self.database.write() as connection:
             mine = artifacts.c.run == self._number(connection, run_id)
-            connection.execute(sa.delete(artifacts).where(mine, _at_or_below(path)))
+            connection.execute(sa.delete(artifacts).where(mine, at_or_below(artifacts.c.path, path)))
 
     def list_artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
         query = sa.select(artifacts).order_by(artifacts.c.path)
         if path:
-            query = query.where(_at_or_below(check_path(path, "artifact path")))
+            query = query.where(at_or_below(artifacts.c.path, check_path(path, "artifact path")))
         with self.database.read() as connection:
             rows = connection.execute(query.where(artifacts.c.run == self._number(connection, run_id)))
             return [Artifact(path=row.path, digest=row.digest, size_bytes=row.size_bytes) for row in rows]
@@ -314,9 +314,3 @@ _edges = edges  # the methods have arguments of the same name
 _GOING_ON = ("running", "scheduled")
 _STATE = sa.select(runs.c.number, runs.c.deleted_at).where(runs.c.run_id == sa.bindparam("of_id"))
 _WHOLE = sa.select(*RUN_COLUMNS).select_from(JOINED).where(runs.c.run_id == sa.bindparam("of_id"))
-
-
-def _at_or_below(path: str) -> sa.ColumnElement[bool]:
-    # Paths sort by code point, and "0" follows "/": a range, which the primary key finds.
-    below = sa.and_(artifacts.c.path > f"{path}/", artifacts.c.path < f"{path}0")
-    return sa.or_(artifacts.c.path == path, below)

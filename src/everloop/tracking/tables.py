@@ -58,21 +58,21 @@ def _run_column() -> sa.Column[int]:
     return sa.Column("run", Identity, sa.ForeignKey("runs.number"), primary_key=True)
 
 
-def _texts(name: str) -> sa.Table:
+def _texts(name: str, of: sa.Column[int]) -> sa.Table:
     return sa.Table(
         name,
         metadata,
-        _run_column(),
+        of,
         sa.Column("key", _Text, primary_key=True),
         sa.Column("value", _Text, nullable=False),
         sa.Column("head", _Text, nullable=False),
-        sa.Index(f"{name}_by_value", "key", "head", "run"),
+        sa.Index(f"{name}_by_value", "key", "head", of.name),
         sqlite_with_rowid=False,
     )
 
 
-params = _texts("params")
-tags = _texts("tags")
+params = _texts("params", _run_column())
+tags = _texts("tags", _run_column())
 series = sa.Table(
     "series",  # a metric of a run, with its latest point
     metadata,
@@ -169,21 +169,8 @@ def _model_column() -> sa.Column[int]:
     return sa.Column("model", Identity, sa.ForeignKey("logged_models.number"), primary_key=True)
 
 
-def _model_texts(name: str) -> sa.Table:
-    return sa.Table(
-        name,
-        metadata,
-        _model_column(),
-        sa.Column("key", _Text, primary_key=True),
-        sa.Column("value", _Text, nullable=False),
-        sa.Column("head", _Text, nullable=False),
-        sa.Index(f"{name}_by_value", "key", "head", "model"),
-        sqlite_with_rowid=False,
-    )
-
-
-logged_model_params = _model_texts("logged_model_params")
-logged_model_tags = _model_texts("logged_model_tags")
+logged_model_params = _texts("logged_model_params", _model_column())
+logged_model_tags = _texts("logged_model_tags", _model_column())
 logged_model_metrics = sa.Table(
     "logged_model_metrics",  # the latest value of each key, run and dataset; no dataset is an empty name
     metadata,

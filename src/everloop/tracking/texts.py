@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
+
 from everloop.errors import InvalidError
 from everloop.storage.database import check_text
 from everloop.tracking.tables import HEAD_LENGTH
@@ -40,12 +42,18 @@ def check_key(key: str, longest: int = KEY_LENGTH) -> str:
 
 # Rows are written in one order everywhere: two writers that want the same rows then wait for each other in turn, where
 # PostgreSQL would otherwise find them in a deadlock and end one.
-def rows_of(run: int, values: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows of a run's params or tags, in the order in which they are to be written."""
+def rows_of(number: int, values: Mapping[str, str], owner: str = "run") -> list[dict[str, Any]]:
+    """Return the rows of a run's or a model's params or tags, in the order in which they are to be written."""
     return [
-        {"run": run, "key": check_key(key), "value": check_text(value, "the value of", key), "head": head_of(value)}
+        {owner: number, "key": check_key(key), "value": check_text(value, "the value of", key), "head": head_of(value)}
         for key, value in sorted(values.items())
     ]
+
+
+def at_or_below(column: sa.Column[str], path: str) -> sa.ColumnElement[bool]:
+    """Whether an artifact's path is a path, or is in the folder of that path."""
+    # Paths sort by code point, and "0" follows "/": a range, which the primary key finds.
+    return sa.or_(column == path, sa.and_(column > f"{path}/", column < f"{path}0"))
 
 
 def head_of(value: str) -> str:

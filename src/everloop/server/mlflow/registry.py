@@ -11,15 +11,13 @@ import msgspec
 from everloop import registry as ours
 from everloop.errors import InvalidError, NotFoundError
 from everloop.registry import RegistryStore, Stage
+from everloop.registry.search import PROMPT_TAG
 from everloop.server.mlflow.places import PACKAGES
 from everloop.server.mlflow.sources import Rooms, find_source
 from everloop.server.mlflow.wire import Message, Nothing, Pair, Text, from_pairs, to_ms, to_pairs
 
 ACTOR = "mlflow client"
 """Who did it, as far as is known: these clients do not say."""
-
-PROMPT_TAG = "mlflow.prompt.is_prompt"
-"""MLflow keeps prompts as models with this tag, and a search that does not ask for them leaves them out."""
 
 _ALIAS = re.compile(r"[\w\-]{1,255}", re.ASCII)
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)

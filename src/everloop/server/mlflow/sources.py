@@ -15,7 +15,7 @@ import msgspec
 from everloop.errors import InvalidError, NotFoundError
 from everloop.registry import ModelVersion, PackageFile, RegistryStore
 from everloop.registry.transfer import listing_digest
-from everloop.server.mlflow.places import PACKAGES, find_place, safe_path
+from everloop.server.mlflow.places import PACKAGES, find_package, find_place, safe_path
 from everloop.tracking import Artifact, TrackingStore
 
 _OF_RUN = re.compile(r"(?P<run_id>[0-9a-f]{32})(?:/(?P<path>.*))?")
@@ -115,11 +115,10 @@ def _of_version(registry: RegistryStore, path: str, source: str) -> Source:
 
 
 def _of_package(registry: RegistryStore, path: str) -> Source:
-    digest = path.split("/")[1]
-    return Source(digest=digest, files=registry.package_files(digest))
+    return _held(_package(*find_package(registry, path)))
 
 
-def _package(artifacts: Iterable[Artifact], folder: str) -> list[PackageFile]:
+def _package(artifacts: Iterable[Artifact | PackageFile], folder: str) -> list[PackageFile]:
     prefix = f"{folder}/" if folder else ""
     return [
         PackageFile(path=each.path.removeprefix(prefix), digest=each.digest, size_bytes=each.size_bytes)
